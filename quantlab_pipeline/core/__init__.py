@@ -1,0 +1,1 @@
+"""The words of the project: columns, clocks, records, verdicts, errors. No pipeline, no storage."""

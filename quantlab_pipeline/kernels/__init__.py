@@ -1,0 +1,1 @@
+"""Numba kernels: arrays in, arrays out. Nothing of ours is imported here."""

@@ -1,0 +1,1 @@
+"""The research backlog: what was tried, what was learnt, what comes next."""

@@ -1,0 +1,1 @@
+"""Blueprints of strategies, their returns and stress results."""

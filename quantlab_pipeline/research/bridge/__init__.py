@@ -1,0 +1,1 @@
+"""Survivors executed at quotes, with latency, fees and funding; gate B."""

@@ -1,0 +1,1 @@
+"""Events from features alone, and their quality; gate E-1."""

@@ -1,0 +1,1 @@
+"""What happened after each instant. The only table that holds the future."""

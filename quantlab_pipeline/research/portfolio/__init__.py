@@ -1,0 +1,1 @@
+"""Weights under caps and turnover costs; gate P."""

@@ -1,0 +1,1 @@
+"""Refit inside each train window, judge outside it; gate S."""

@@ -1,0 +1,1 @@
+"""Cost, fill, latency and funding models, and the engine that applies them."""

@@ -1,0 +1,1 @@
+"""Where raw bytes come from, and how each source's format becomes a typed table."""
