@@ -1,0 +1,32 @@
+"""Fills: which price and how much an order gets once it has reached the venue.
+
+Named models:
+- `taker_quote`: a market order takes the bid or ask standing at t + latency. A quote that is
+  invalid (missing, not positive, locked or crossed) or stale is no price: the order waits for the
+  next usable one, at most `max_wait_s`, then it is cancelled unfilled. What exceeds `depth_share`
+  of the size shown pays `beyond_depth_bps` more. Conditions: our order moves nobody else's quote
+  beyond that, and the size shown is really there.
+- `next_bar`: where there is no book, the open of the first bar that opens at or after t + latency,
+  plus or minus an assumed half-spread. Everything made with it is marked `assumed`.
+
+Passive fills (touch, queue, penetration) do not belong here yet: every order is a taker.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from quantlab_pipeline.core.spec import Spec
+
+FillName = Literal["taker_quote", "next_bar"]
+
+
+class FillModel(Spec):
+    """Limits of the two taker models."""
+
+    max_wait_s: float = Field(default=60.0, ge=0)
+    max_quote_age_s: float = Field(default=15.0, gt=0)
+    depth_share: float = Field(default=1.0, gt=0, le=1)
+    beyond_depth_bps: float = Field(default=2.0, ge=0)
