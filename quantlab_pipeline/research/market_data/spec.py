@@ -1,0 +1,109 @@
+"""What may be asked of market data: a market's sources and datasets, and gate D0's thresholds.
+
+Belongs here: the documents under `specs/markets/` and the `d0` section of `specs/gates.yaml`. Which
+days and symbols a study selects from a market is `research.study`'s matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from quantlab_pipeline.core.errors import SpecError
+from quantlab_pipeline.core.fingerprints import digest
+from quantlab_pipeline.core.spec import Spec
+
+SourceKind = Literal["binance_archive", "freqtrade", "world"]
+Dataset = Literal[
+    "bars_1m_perp", "bars_1m_spot", "funding", "mark_index", "open_interest", "tob_snapshots"
+]
+Need = Literal["required", "optional"]
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class SourceSpec(Spec):
+    """Where a market's bytes come from: a folder of a known layout, or a scenario to generate.
+
+    `path` may name environment variables as `${NAME}`; a relative one is relative to the project.
+    `scenario` is a name under `specs/scenarios/`, and `seed` replaces the scenario's own.
+    """
+
+    kind: SourceKind
+    path: str | None = None
+    scenario: str | None = None
+    seed: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.kind == "world" and (self.scenario is None or self.path is not None):
+            raise ValueError("a world needs `scenario` and has no `path`")
+        if self.kind != "world" and (self.path is None or self.scenario or self.seed is not None):
+            raise ValueError(f"a {self.kind} source needs `path` and has no `scenario` or `seed`")
+        return self
+
+    def folder(self, root: Path, environment: Mapping[str, str]) -> Path:
+        """`path` as a real place, below `root` if relative. SpecError for an unset variable."""
+        path = self.path or ""
+        unset = [v for v in _VARIABLE.findall(path) if not environment.get(v)]
+        if unset:
+            raise SpecError(
+                f"The source's path {path} needs the environment variable {unset[0]}.",
+                f"Set it: export {unset[0]}=/path/to/your/data.",
+                variable=unset[0],
+                path=path,
+            )
+        return root / _VARIABLE.sub(lambda m: environment[m.group(1)], path)
+
+
+class MarketSpec(Spec):
+    """One venue's instruments over a span of days, and which datasets they must have.
+
+    `last_day` is the declared end, inclusive; null for a market that still grows. A dataset absent
+    from `datasets` is not read at all. `tob_grid_s` is the sampling grid of the book in seconds and
+    `oi_delay_s` the declared seconds from the end of an open-interest bucket to its publication.
+    `trial_budget` is the number of candidates that this data may ever be asked about.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    venue: str
+    synthetic: bool
+    enabled: bool
+    source: SourceSpec
+    symbols: tuple[str, ...] = Field(min_length=1)
+    first_day: date
+    last_day: date | None
+    datasets: Mapping[Dataset, Need]
+    tob_grid_s: int = Field(default=1, ge=1, le=60)
+    oi_delay_s: int = Field(default=60, ge=0)
+    trial_budget: int = Field(default=10_000, ge=1)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.last_day is not None and self.last_day < self.first_day:
+            raise ValueError(f"`last_day` {self.last_day} is before `first_day` {self.first_day}")
+        if len(set(self.symbols)) < len(self.symbols):
+            raise ValueError("`symbols` names one symbol twice")
+        if self.datasets.get("bars_1m_perp") != "required":
+            raise ValueError("`datasets` must say `bars_1m_perp: required`")
+        if self.synthetic != (self.source.kind == "world"):
+            raise ValueError("`synthetic` is true exactly for a source of kind `world`")
+        return self
+
+    def required(self) -> list[str]:
+        """Datasets without which a symbol's day is refused, sorted."""
+        return sorted(d for d, need in self.datasets.items() if need == "required")
+
+    def optional(self) -> list[str]:
+        """Datasets whose absence only makes what needs them not evaluable, sorted."""
+        return sorted(d for d, need in self.datasets.items() if need == "optional")
+
+    def spec_hash(self) -> str:
+        """Tagged digest of the content without where the bytes lie and whether it is enabled."""
+        body = self.model_dump(mode="python", exclude={"enabled": True, "source": {"path"}})
+        return digest(body)
