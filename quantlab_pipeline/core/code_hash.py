@@ -20,36 +20,48 @@ PACKAGE = "quantlab_pipeline"
 def code_hash(*modules: str) -> str:
     """Digest of the source of `modules` and of all that they import from this package.
 
-    Modules are dotted names. Unknown ones raise ModuleNotFoundError. Order does not matter.
+    Modules are dotted names; a package stands for all that lies in it. Unknown ones raise
+    ModuleNotFoundError. The order of the names does not matter.
     """
     seen: dict[str, str] = {}
-    todo = list(modules)
+    todo = [name for module in modules for name in _inside(module)]
     while todo:
         name = todo.pop()
-        if name in seen:
-            continue
-        source = _source(name)
-        seen[name] = digest_bytes(source)
-        todo.extend(_imports(name, source))
+        if name not in seen:
+            seen[name], imports = _read(name)
+            todo.extend(imports)
     return digest(seen)
 
 
+def _place(name: str) -> Path:
+    return Path(__file__).resolve().parents[1].joinpath(*name.split(".")[1:])
+
+
+def _inside(name: str) -> list[str]:
+    folder = _place(name)
+    if not folder.is_dir():
+        return [name]
+    files = sorted(folder.rglob("*.py"))
+    stems = (f.relative_to(folder).with_suffix("").parts for f in files)
+    return [".".join((name, *(p for p in parts if p != "__init__"))) for parts in stems]
+
+
 def _path(name: str) -> Path | None:
-    base = Path(__file__).resolve().parents[1].joinpath(*name.split(".")[1:])
-    if base.with_suffix(".py").is_file():
-        return base.with_suffix(".py")
-    package = base / "__init__.py"
-    return package if package.is_file() else None
+    base = _place(name)
+    module, package = base.with_suffix(".py"), base / "__init__.py"
+    return next((p for p in (module, package) if p.is_file()), None)
 
 
-def _source(name: str) -> bytes:
+@functools.cache
+def _read(name: str) -> tuple[str, tuple[str, ...]]:
     path = _path(name)
     if path is None:
         raise ModuleNotFoundError(name)
-    return path.read_bytes()
+    source = path.read_bytes()
+    return digest_bytes(source), tuple(_imports(name, path.name == "__init__.py", source))
 
 
-def _imports(name: str, source: bytes) -> list[str]:
+def _imports(name: str, is_package: bool, source: bytes) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -57,6 +69,7 @@ def _imports(name: str, source: bytes) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                base = importlib.util.resolve_name("." * node.level + base, name)
+                home = name if is_package else name.rpartition(".")[0]
+                base = importlib.util.resolve_name("." * node.level + base, home)
             found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return [m for m in found if m.split(".")[0] == PACKAGE and _path(m) is not None]

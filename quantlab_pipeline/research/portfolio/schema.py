@@ -1,0 +1,35 @@
+"""The columns of `portfolio`: one row per strategy; the `book_` columns repeat the whole's figures."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from quantlab_pipeline.core.columns import Column, TableSchema
+
+
+def _book(name: str, unit: str, meaning: str) -> Column:
+    return Column(f"book_{name}", pl.Float64, unit, meaning, nullable=True)
+
+
+PORTFOLIO = TableSchema(
+    "portfolio",
+    (
+        Column("portfolio_id", pl.String, "", "Name of the book: the study's."),
+        Column("strategy_id", pl.String, "", "The strategy that is weighted."),
+        Column("cluster", pl.Int64, "", "Strategies that share risk have one number.", ge=0),
+        Column("weight", pl.Float64, "1", "Share of capital after the last rebalance.", ge=0),
+        Column("mean_weight", pl.Float64, "1", "Mean share over the days judged.", ge=0),
+        Column("net_bps_per_day", pl.Float64, "bps/day", "Its own mean over the days judged."),
+        Column("capacity_usd", pl.Float64, "USD", "Its own capacity.", nullable=True, ge=0),
+        Column("book_days", pl.Int64, "days", "Days judged, none of them fitted.", ge=0),
+        _book("net_bps_per_day", "bps/day", "Mean return on capital net of all costs."),
+        _book("cost_bps_per_day", "bps/day", "Cost and impact of changing weights."),
+        _book("vol_bps_per_day", "bps/day", "Deviation of the daily return."),
+        _book("sharpe", "1/sqrt(year)", "Annualised by sqrt(365)."),
+        _book("stress_sharpe", "1/sqrt(year)", "The same if all correlations rose to the stress's."),
+        _book("max_drawdown_bps", "bps", "Deepest fall from a peak."),
+        _book("turnover_per_day", "1/day", "Mean share of capital that changed hands."),
+        _book("capacity_usd", "USD", "Capital at which the first cluster is full."),
+    ),
+    key=("portfolio_id", "strategy_id"),
+)

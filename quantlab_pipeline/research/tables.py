@@ -1,0 +1,231 @@
+"""Every table of the lake: its grain, its partitions, what it reads, and the gate that judges it.
+
+The order is the chain's. `storage` keeps tables by this list, `defs` makes one asset a market from
+each entry. What a table's columns mean stands in its stage's `schema.py`; how it is made, in its
+stage's verbs.
+"""
+
+from __future__ import annotations
+
+from quantlab_pipeline.core.columns import TableSchema
+from quantlab_pipeline.core.tables import Read, TableSpec
+from quantlab_pipeline.core.verdicts import Gate
+from quantlab_pipeline.research.backtest.schema import (
+    BACKTEST_RETURNS,
+    BLUEPRINTS,
+    STRESS_RESULTS,
+)
+from quantlab_pipeline.research.bridge.schema import BRIDGE_RESULTS
+from quantlab_pipeline.research.events.schema import EVENT_QUALITY, EVENTS
+from quantlab_pipeline.research.features.schema import features_schema
+from quantlab_pipeline.research.features.spec import FeatureSpecs
+from quantlab_pipeline.research.labels.schema import LABELS_FWD
+from quantlab_pipeline.research.market_data import schema as market
+from quantlab_pipeline.research.portfolio.schema import PORTFOLIO
+from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
+from quantlab_pipeline.research.walk_forward.schema import WALKFORWARD
+
+FEATURE_LOOKBACK_DAYS = 7
+LABEL_LOOKAHEAD_DAYS = 2
+COOLDOWN_LOOKBACK_DAYS = 1
+LIQUIDITY_LOOKBACK_DAYS = 7
+
+_SOURCES = "quantlab_pipeline.sources"
+_STAGES = "quantlab_pipeline.research"
+_MONEY = ("costs", "instruments", "study")
+
+GATE_MODULES = {
+    Gate.D0: f"{_STAGES}.market_data.gate",
+    Gate.PIT1: f"{_STAGES}.features.gate",
+    Gate.E1: f"{_STAGES}.events.gate",
+    Gate.V1: f"{_STAGES}.validation.gate",
+    Gate.B: f"{_STAGES}.bridge.gate",
+    Gate.S: f"{_STAGES}.walk_forward.gate",
+    Gate.P: f"{_STAGES}.portfolio.gate",
+}
+"""The module whose code, with all that it imports, gives each gate's verdicts."""
+
+JUDGED_TABLE = {
+    Gate.D0: "qa_report",
+    Gate.PIT1: "features_pt",
+    Gate.E1: "event_quality",
+    Gate.V1: "phase2_candidates",
+    Gate.B: "bridge_results",
+    Gate.S: "walkforward",
+    Gate.P: "portfolio",
+}
+"""The table whose items each gate judges."""
+
+_GRAINS = {
+    "bars_1m_perp": "One row per (symbol, minute) of the perpetual. An absent row is a gap, which "
+    "D0 counts; a minute without trades is a row with zero volume. Read by features and labels.",
+    "bars_1m_spot": "One row per (symbol, minute) of the spot pair. Read for the basis.",
+    "funding": "One row per (symbol, settlement). The rate may be used from its raw stamp on.",
+    "mark_index": "One row per (symbol, minute): mark and index at the minute's close.",
+    "open_interest": "One row per (symbol, 5-minute bucket), known some time after its end.",
+    "tob_snapshots": "One row per (symbol, leg, grid second): the last quote and its age, valid or "
+    "not. Read by the minute aggregate and by the bridge.",
+    "tob_1m_agg": "One row per (symbol, leg, minute): spread, depth, imbalance of valid seconds.",
+    "basis_state": "One row per (symbol, minute) on which both prices are known at once.",
+    "qa_report": "One row per (symbol, dataset, check): how much is wrong and where; 0 was looked "
+    "for and not found. D0 judges it.",
+    "universe": "One row per member symbol of the day. An absent symbol failed D0 or had no data. "
+    "Read by features.",
+    "features_pt": "One row per (symbol, minute) of the universe: what could be known at `ts`. Null "
+    "is warm-up or missing input. Read by events and validation.",
+    "labels_fwd": "One row per (symbol, minute): log return and extremes from the first price after "
+    "the decision to the end of each horizon. A horizon that has not resolved is null, and no "
+    "reader may take it for a value.",
+    "events": "One row per (symbol, event type, occurrence), from features alone, so that the "
+    "newest day has events. Read by validation.",
+    "event_quality": "One row per event type of the registry: prevalence, overlap, join.",
+    "phase2_candidates": "One row per (event type, bucket, horizon, template, side): its effect net "
+    "of cost and whether it stands. All are counted, also those that could not be tested.",
+    "bridge_results": "One row per V1 survivor, executed at quotes with latency, fees, funding.",
+    "blueprints": "One row per B survivor: an executable strategy, as a document.",
+    "backtest_returns": "One row per (strategy, day): return of a fixed notional.",
+    "stress_results": "One row per (strategy, stress): what remains under worse conditions.",
+    "walkforward": "One row per strategy: refit in each train window, judged outside it.",
+    "portfolio": "One row per strategy with its weight; the last gate judges the whole.",
+}
+
+
+def _reads(*names: str, lookback: int = 0, lookahead: int = 0) -> tuple[Read, ...]:
+    return tuple(Read(name, lookback, lookahead) for name in names)
+
+
+_PRICES = _reads("bars_1m_perp", "tob_1m_agg", "funding")
+_SIGNALS = _reads("events", "features_pt")
+
+
+def _market_table(
+    schema: TableSchema, reads: tuple[Read, ...] = (), specs: tuple[str, ...] = ()
+) -> TableSpec:
+    landed = not reads
+    own = f"{_STAGES}.market_data"
+    return TableSpec(
+        schema.name,
+        "market_data",
+        _GRAINS[schema.name],
+        "day",
+        schema,
+        reads,
+        Gate.D0,
+        "symbol",
+        (_SOURCES, own) if landed else (own,),
+        specs,
+        may_be_empty=True,
+    )
+
+
+def _market_tables() -> list[TableSpec]:
+    landed = [_market_table(s, specs=("market",)) for s in market.MARKET_DATA[:6]]
+    aggregate = _market_table(market.TOB_1M_AGG, _reads("tob_snapshots"), ("market",))
+    basis = _market_table(
+        market.BASIS_STATE, _reads("tob_snapshots", "bars_1m_perp", "bars_1m_spot")
+    )
+    datasets = _reads(*(s.name for s in market.MARKET_DATA))
+    report = _market_table(market.QA_REPORT, datasets, ("market",))
+    bars = _reads("bars_1m_perp", lookback=LIQUIDITY_LOOKBACK_DAYS)
+    universe = _market_table(market.UNIVERSE, (*_reads("qa_report"), *bars))
+    return [*landed, aggregate, basis, report, universe]
+
+
+def _research_day_tables(features: FeatureSpecs) -> list[TableSpec]:
+    inputs = [s.name for s in market.MARKET_DATA if s.name != "tob_snapshots"]
+    features_pt = TableSpec(
+        "features_pt",
+        "features",
+        _GRAINS["features_pt"],
+        "day",
+        features_schema(features),
+        (*_reads("universe"), *_reads(*inputs, lookback=FEATURE_LOOKBACK_DAYS)),
+        Gate.PIT1,
+        "*column",
+        (f"{_STAGES}.features.build",),
+        ("features",),
+        may_be_empty=True,
+    )
+    labels_fwd = TableSpec(
+        "labels_fwd",
+        "labels",
+        _GRAINS["labels_fwd"],
+        "day",
+        LABELS_FWD,
+        _reads("bars_1m_perp", "tob_1m_agg", lookahead=LABEL_LOOKAHEAD_DAYS),
+        modules=(f"{_STAGES}.labels",),
+        specs=("labels",),
+        may_be_empty=True,
+    )
+    events = TableSpec(
+        "events",
+        "events",
+        _GRAINS["events"],
+        "day",
+        EVENTS,
+        _reads("features_pt", lookback=COOLDOWN_LOOKBACK_DAYS),
+        modules=(f"{_STAGES}.events",),
+        specs=("events",),
+        may_be_empty=True,
+    )
+    return [features_pt, labels_fwd, events]
+
+
+def _study_table(
+    schema: TableSchema,
+    stage: str,
+    reads: tuple[Read, ...],
+    specs: tuple[str, ...],
+    gate: Gate | None = None,
+    item_column: str | None = None,
+) -> TableSpec:
+    return TableSpec(
+        schema.name,
+        stage,
+        _GRAINS[schema.name],
+        "study",
+        schema,
+        reads,
+        gate,
+        item_column,
+        (f"{_STAGES}.{stage}",),
+        specs,
+        may_be_empty=True,
+    )
+
+
+def _study_tables() -> list[TableSpec]:
+    quality = _reads("events", "features_pt", "labels_fwd")
+    candidates = _reads("event_quality", "events", "features_pt", "labels_fwd") + _PRICES
+    bridge = _reads("phase2_candidates", "tob_snapshots") + _SIGNALS + _PRICES
+    blueprints = _reads("bridge_results", "phase2_candidates")
+    returns = _reads("blueprints") + _SIGNALS + _PRICES
+    folds = _reads("blueprints", "backtest_returns", "stress_results") + _SIGNALS + _PRICES
+    weights = _reads("walkforward", "backtest_returns", "bridge_results")
+    return [
+        _study_table(
+            EVENT_QUALITY, "events", quality, ("events", "study"), Gate.E1, "event_type"
+        ),
+        _study_table(
+            PHASE2_CANDIDATES,
+            "validation",
+            candidates,
+            ("family", "costs", "study"),
+            Gate.V1,
+            "candidate_id",
+        ),
+        _study_table(
+            BRIDGE_RESULTS, "bridge", bridge, ("family", *_MONEY), Gate.B, "strategy_id"
+        ),
+        _study_table(BLUEPRINTS, "backtest", blueprints, _MONEY),
+        _study_table(BACKTEST_RETURNS, "backtest", returns, _MONEY),
+        _study_table(STRESS_RESULTS, "backtest", returns, _MONEY),
+        _study_table(WALKFORWARD, "walk_forward", folds, _MONEY, Gate.S, "strategy_id"),
+        _study_table(PORTFOLIO, "portfolio", weights, _MONEY, Gate.P, "portfolio_id"),
+    ]
+
+
+def all_tables(features: FeatureSpecs) -> dict[str, TableSpec]:
+    """Every table by name, in the order of the chain. `features` decide `features_pt`'s columns."""
+    specs = [*_market_tables(), *_research_day_tables(features), *_study_tables()]
+    return {spec.name: spec for spec in specs}
