@@ -13,8 +13,8 @@ HORIZONS_MIN = {"5m": 5, "15m": 15, "1h": 60, "4h": 240, "24h": 1440}
 def _horizon_columns(name: str) -> tuple[Column, ...]:
     return (
         Column(f"fwd_ret_{name}", pl.Float64, "1", "Log return of a long held to the end.", True),
-        Column(f"mfe_{name}", pl.Float64, "1", "Best log return of a long on the way.", True, 0),
-        Column(f"mae_{name}", pl.Float64, "1", "Worst log return of a long on the way.", True, le=0),
+        Column(f"mfe_{name}", pl.Float64, "1", "Best log return of a long.", True, 0),
+        Column(f"mae_{name}", pl.Float64, "1", "Worst log return of a long.", True, le=0),
     )
 
 
