@@ -1,0 +1,181 @@
+"""What a gate board says, as values: gates, thresholds beside measurements, the funnel, survivors.
+
+Pure: from verdicts and the candidates' table to a `Board`. Drawing it is `gate_board`'s work.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import polars as pl
+
+from quantlab_pipeline.core.verdicts import (
+    ADMITTED,
+    UPSTREAM_EMPTY,
+    Gate,
+    ItemVerdict,
+    Outcome,
+    overall,
+)
+
+NAIVE_Z = 1.645
+"""One-sided 5 %: what a naive t-test would call significant."""
+
+QUESTIONS = {
+    Gate.D0: "Is the data whole?",
+    Gate.PIT1: "Does anything know the future?",
+    Gate.E1: "Are these events worth asking about?",
+    Gate.V1: "Is there an edge after costs, counting every trial?",
+    Gate.B: "Does it survive execution?",
+    Gate.S: "Does it hold outside its fit, and under stress?",
+    Gate.P: "Does the book as a whole earn?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A threshold beside what was measured: the best, the median and how many items it stopped."""
+
+    name: str
+    threshold: float | None
+    best: float | None
+    typical: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateSummary:
+    """One gate on this study."""
+
+    gate: Gate
+    question: str
+    outcome: Outcome
+    judged: int
+    admitted: int
+    reasons: tuple[tuple[str, int], ...]
+    measures: tuple[Measure, ...]
+    waiver: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelStep:
+    """How many are left after a step, and what the step is."""
+
+    label: str
+    count: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything on the board. `facts` are pairs for the header, `budget` (spent, total)."""
+
+    study: str
+    market: str
+    synthetic: bool
+    facts: tuple[tuple[str, str], ...]
+    gates: tuple[GateSummary, ...]
+    funnel: tuple[FunnelStep, ...]
+    survivors: tuple[Mapping[str, Any], ...]
+    rejects: tuple[Mapping[str, Any], ...]
+    points: tuple[tuple[float, float, str], ...]
+    z_threshold: float | None
+    budget: tuple[int, int]
+
+
+def summarise_gate(
+    gate: Gate, verdicts: Sequence[ItemVerdict], waiver: str | None = None
+) -> GateSummary:
+    """A gate's verdicts as one line: outcome, counts, reasons by frequency, thresholds."""
+    reasons = Counter(code for v in verdicts for code in v.reasons if v.outcome not in ADMITTED)
+    if not verdicts:
+        reasons[UPSTREAM_EMPTY] += 1
+    ordered = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+    return GateSummary(
+        gate,
+        QUESTIONS[gate],
+        overall(gate, verdicts),
+        len(verdicts),
+        sum(v.outcome in ADMITTED for v in verdicts),
+        tuple(ordered),
+        _measures(verdicts),
+        waiver,
+    )
+
+
+def _measures(verdicts: Sequence[ItemVerdict]) -> tuple[Measure, ...]:
+    limits: dict[str, float | None] = {}
+    values: dict[str, list[float]] = {}
+    for verdict in verdicts:
+        for name, (value, limit) in verdict.measured.items():
+            limits.setdefault(name, limit)
+            if value is not None:
+                values.setdefault(name, []).append(value)
+    rows = []
+    for name in sorted(limits):
+        seen = values.get(name, [])
+        lower_is_better = name.startswith("max_") or name in {"q", "q_bh", "p"}
+        best = (min if lower_is_better else max)(seen) if seen else None
+        rows.append(Measure(name, limits[name], best, median(seen) if seen else None, len(seen)))
+    return tuple(rows)
+
+
+def candidate_funnel(
+    candidates: pl.DataFrame, verdicts: Mapping[Gate, Sequence[ItemVerdict]]
+) -> tuple[FunnelStep, ...]:
+    """From all candidates generated to the book, one step a line."""
+    tested = candidates.filter(pl.col("p").is_not_null())
+    naive = tested.filter(pl.col("z_naive") > NAIVE_Z).height
+
+    def left(gate: Gate) -> int:
+        return sum(v.outcome in ADMITTED for v in verdicts.get(gate, ()))
+
+    return (
+        FunnelStep("Candidates", candidates.height, "event x context x horizon x rule x side"),
+        FunnelStep("Evaluable", tested.height, "data, events and trial budget at hand"),
+        FunnelStep("Naive t-test", naive, "what a plain t-test calls significant at 5 %"),
+        FunnelStep("V1", left(Gate.V1), "net of cost, overlap and every trial counted"),
+        FunnelStep("B", left(Gate.B), "executed at quotes, late, with fees and funding"),
+        FunnelStep("S", left(Gate.S), "outside the fit, under stress"),
+        FunnelStep("P", left(Gate.P), "books that earn as a whole"),
+    )
+
+
+_SHOWN = (
+    "candidate_id",
+    "n_events",
+    "active_days",
+    "n_eff",
+    "gross_bps",
+    "cost_bps",
+    "net_bps",
+    "mde80_bps",
+    "z_naive",
+    "z_raw",
+    "z_contrast",
+    "q_bh",
+    "q_by",
+    "status",
+    "reason_codes",
+)
+
+
+def candidate_rows(
+    candidates: pl.DataFrame, *, survivors: bool, limit: int
+) -> tuple[Mapping[str, Any], ...]:
+    """Survivors by q, or the nearest misses by q; the columns that the board shows."""
+    passed = pl.col("status").is_in([o.value for o in ADMITTED])
+    rows = candidates.filter(passed if survivors else ~passed & pl.col("p").is_not_null())
+    rows = rows.sort("p", "candidate_id", nulls_last=True).head(limit)
+    return tuple(rows.select(_SHOWN).iter_rows(named=True))
+
+
+def scatter_points(candidates: pl.DataFrame) -> tuple[tuple[float, float, str], ...]:
+    """(naive t, our z, status) of every tested candidate; our z is the binding, smaller one."""
+    ours = pl.min_horizontal("z_raw", "z_contrast")
+    rows = candidates.filter(pl.col("p").is_not_null() & pl.col("z_naive").is_not_null())
+    return tuple(rows.select("z_naive", ours.alias("z"), "status").iter_rows())
