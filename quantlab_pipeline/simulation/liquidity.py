@@ -66,10 +66,10 @@ def _of_symbol(symbol: object, bars: pl.DataFrame) -> pl.DataFrame:
     block = (minute - 1) // BLOCK_MIN
     first = int(block[0])
     at, n_blocks = block - first, int(block[-1]) - first + 1
-    squares = _trailing(np.bincount(at, np.nan_to_num(ret * ret), n_blocks))
-    n_ret = _trailing(np.bincount(at, np.isfinite(ret).astype(np.float64), n_blocks))
-    n_bars = _trailing(np.bincount(at, np.ones(at.size), n_blocks))
-    total = _trailing(np.bincount(at, value, n_blocks))
+    squares = _trailing(at, np.nan_to_num(ret * ret), n_blocks)
+    n_ret = _trailing(at, np.isfinite(ret).astype(np.float64), n_blocks)
+    n_bars = _trailing(at, np.ones(at.size), n_blocks)
+    total = _trailing(at, value, n_blocks)
     enough = n_ret >= MIN_MINUTES
     sigma = np.sqrt(DAY_MINUTES * squares / np.where(enough, n_ret, 1.0)) * 1e4
     volume = total * DAY_MINUTES / np.where(enough, n_bars, 1.0)
@@ -85,12 +85,13 @@ def _of_symbol(symbol: object, bars: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _trailing(blocks: FloatArray) -> FloatArray:
-    """Sum of each block and the 23 before it, oldest first."""
-    padded = np.concatenate([np.zeros(WINDOW_BLOCKS - 1), blocks])
-    out = np.zeros(blocks.size)
+def _trailing(at: IntArray, values: FloatArray, n_blocks: int) -> FloatArray:
+    """Sum of `values` over each block and the 23 before it, oldest first."""
+    padded = np.zeros(n_blocks + WINDOW_BLOCKS - 1)
+    np.add.at(padded, at + WINDOW_BLOCKS - 1, values)
+    out = np.zeros(n_blocks)
     for k in range(WINDOW_BLOCKS):
-        out += padded[k : k + blocks.size]
+        out += padded[k : k + n_blocks]
     return out
 
 

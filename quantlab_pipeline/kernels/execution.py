@@ -1,0 +1,190 @@
+"""Taker fills on a tape of quotes or bars: one order at a time, nothing that orders share.
+
+Belongs here: finding the first usable price for each order and what it costs to take it. Money,
+fees, funding and positions are the engine's. Instants are int64 microseconds on one clock. Oracle:
+`quantlab_pipeline_tests/oracles/execution.py`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int8]
+B1 = npt.NDArray[np.bool_]
+
+UNFILLED, FILLED, FORCED = 0, 1, 2
+
+
+class Book(NamedTuple):
+    """One symbol's quotes, sorted by `ts_us`, all shape [n]; `age_us` is the quote's age at `ts_us`.
+
+    A missing price or size is NaN.
+    """
+
+    ts_us: I64
+    bid: F64
+    bid_qty: F64
+    ask: F64
+    ask_qty: F64
+    age_us: I64
+
+
+class Bars(NamedTuple):
+    """One symbol's bars, sorted by `open_us`, all shape [n]; `tradable` says that a trade happened."""
+
+    open_us: I64
+    open: F64
+    tradable: B1
+
+
+class Orders(NamedTuple):
+    """Orders at the venue's door, all shape [m]: arrival, +1 buy or -1 sell, base quantity.
+
+    `impact_bps` is the least price concession beyond the touch (NaN: liquidity unknown, no trade);
+    `half_spread_bps` is read by `fill_on_bars` alone; `max_wait_us` < 0 means that the order must be
+    filled: it waits to the tape's end and is then forced at the last usable price.
+    """
+
+    arrive_us: I64
+    side: I8
+    quantity: F64
+    impact_bps: F64
+    half_spread_bps: F64
+    max_wait_us: I64
+
+
+class Limits(NamedTuple):
+    """What makes a quote usable, and what lies behind it."""
+
+    max_age_us: int
+    depth_share: float
+    beyond_depth_bps: float
+    spread_scale: float
+
+
+class Fills(NamedTuple):
+    """Per order, shape [m]: UNFILLED, FILLED or FORCED; instant, mid, touch and price (NaN: none)."""
+
+    state: I8
+    at_us: I64
+    mid: F64
+    touch: F64
+    price: F64
+
+
+@njit(cache=True)
+def _usable(book: Book, i: int, waited_us: int, max_age_us: int) -> bool:
+    # Comparisons with NaN are false, so a missing price or size is refused here too.
+    return bool(
+        book.bid[i] > 0.0
+        and book.bid[i] < book.ask[i]
+        and book.bid_qty[i] > 0.0
+        and book.ask_qty[i] > 0.0
+        and np.isfinite(book.ask[i])
+        and book.age_us[i] + waited_us <= max_age_us
+    )
+
+
+@njit(cache=True)
+def _quote_index(
+    book: Book, arrive_us: int, max_wait_us: int, max_age_us: int
+) -> tuple[int, int, int]:
+    """(index, instant, state) of the quote that fills an order."""
+    n = book.ts_us.size
+    standing = int(np.searchsorted(book.ts_us, arrive_us, side="right")) - 1
+    if standing >= 0 and _usable(book, standing, arrive_us - int(book.ts_us[standing]), max_age_us):
+        return standing, arrive_us, FILLED
+    i = standing + 1
+    while i < n and (max_wait_us < 0 or book.ts_us[i] - arrive_us <= max_wait_us):
+        if _usable(book, i, 0, max_age_us):
+            return i, int(book.ts_us[i]), FILLED
+        i += 1
+    if max_wait_us < 0:
+        for k in range(n - 1, -1, -1):
+            if _usable(book, k, 0, max_age_us):
+                return k, max(arrive_us, int(book.ts_us[n - 1])), FORCED
+    return -1, 0, UNFILLED
+
+
+@njit(cache=True)
+def fill_on_quotes(book: Book, orders: Orders, limits: Limits) -> Fills:
+    """Fill taker orders at the bid or ask standing at their arrival.
+
+    A usable quote has finite prices, sizes > 0, bid < ask, and is no older than `max_age_us` at the
+    moment of the fill; otherwise the order waits for the next usable one. Price = touch moved
+    against the order by max(impact_bps, walk), walk = beyond_depth_bps e / (2 d) on the excess
+    e = quantity - d over d = depth_share x size shown, averaged over the whole quantity.
+    `spread_scale` widens the quote about its mid. Cost: O(m log n) plus the quotes waited through.
+    """
+    m = orders.arrive_us.size
+    state = np.zeros(m, dtype=np.int8)
+    at_us = np.zeros(m, dtype=np.int64)
+    mid = np.full(m, np.nan)
+    touch = np.full(m, np.nan)
+    price = np.full(m, np.nan)
+    for j in range(m):
+        if not orders.impact_bps[j] >= 0.0:
+            continue
+        i, at, how = _quote_index(
+            book, orders.arrive_us[j], orders.max_wait_us[j], limits.max_age_us
+        )
+        if how == UNFILLED:
+            continue
+        side = orders.side[j]
+        shown = book.ask_qty[i] if side > 0 else book.bid_qty[i]
+        depth = limits.depth_share * shown
+        excess = max(0.0, orders.quantity[j] - depth)
+        walk = limits.beyond_depth_bps * excess / (2.0 * depth)
+        if orders.quantity[j] > 0.0:
+            walk *= excess / orders.quantity[j]
+        half = 0.5 * (book.ask[i] - book.bid[i]) * limits.spread_scale
+        state[j], at_us[j] = how, at
+        mid[j] = 0.5 * (book.bid[i] + book.ask[i])
+        touch[j] = mid[j] + side * half
+        price[j] = touch[j] * (1.0 + side * max(walk, orders.impact_bps[j]) * 1e-4)
+    return Fills(state, at_us, mid, touch, price)
+
+
+@njit(cache=True)
+def fill_on_bars(bars: Bars, orders: Orders, spread_scale: float) -> Fills:
+    """Fill taker orders at the open of the first tradable bar that opens at or after their arrival.
+
+    The open stands for the mid; the touch is the assumed half-spread (times `spread_scale`) away,
+    the price another `impact_bps`. A bar whose open is not finite and positive, or which had no
+    trade, is skipped. Cost: O(m log n) plus the bars waited through.
+    """
+    m, n = orders.arrive_us.size, bars.open_us.size
+    state = np.zeros(m, dtype=np.int8)
+    at_us = np.zeros(m, dtype=np.int64)
+    mid = np.full(m, np.nan)
+    touch = np.full(m, np.nan)
+    price = np.full(m, np.nan)
+    for j in range(m):
+        if not (orders.impact_bps[j] >= 0.0 and orders.half_spread_bps[j] >= 0.0):
+            continue
+        arrive, wait = orders.arrive_us[j], orders.max_wait_us[j]
+        i = np.searchsorted(bars.open_us, arrive, side="left")
+        how = UNFILLED
+        while i < n and (wait < 0 or bars.open_us[i] - arrive <= wait):
+            if bars.tradable[i] and 0.0 < bars.open[i] < np.inf:
+                how, at = FILLED, bars.open_us[i]
+                break
+            i += 1
+        if how == UNFILLED and wait < 0:
+            for k in range(n - 1, -1, -1):
+                if bars.tradable[k] and 0.0 < bars.open[k] < np.inf:
+                    how, at, i = FORCED, max(arrive, bars.open_us[n - 1]), k
+                    break
+        if how == UNFILLED:
+            continue
+        side = orders.side[j]
+        state[j], at_us[j], mid[j] = how, at, bars.open[i]
+        touch[j] = mid[j] * (1.0 + side * orders.half_spread_bps[j] * spread_scale * 1e-4)
+        price[j] = touch[j] * (1.0 + side * orders.impact_bps[j] * 1e-4)
+    return Fills(state, at_us, mid, touch, price)

@@ -1,0 +1,258 @@
+"""Integer money: a strategy's trades as records, and the books that records must keep.
+
+Belongs here: decisions, orders, fills, funding payments and cash movements in their one order
+(funding, decision, order, fill at equal instants), exact to the cash unit. Not here: prices and
+costs (`engine`). Buying pays the full value in cash, so that cash + position value is equity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+import polars as pl
+
+from quantlab_pipeline.core.errors import QuantlabError
+from quantlab_pipeline.core.instruments import Instrument
+from quantlab_pipeline.core.records import (
+    CASH_UNIT,
+    CashMovement,
+    Decision,
+    Fill,
+    FundingPayment,
+    Order,
+    Record,
+)
+from quantlab_pipeline.simulation.costs import CostModel
+from quantlab_pipeline.simulation.engine import CLOSED, ORDERED, Simulation
+
+_UNIT = Decimal(str(CASH_UNIT))
+_FUNDING, _CANCEL, _DECIDE, _SEND, _FILL = range(5)
+
+
+class AccountingError(QuantlabError):
+    """Records that do not add up: a gap in `seq`, a wrong balance, a fill worth something else."""
+
+    exit_code = 1
+
+
+def value_units(instrument: Instrument, lots: int, price_ticks: int) -> int:
+    """Value of signed `lots` at `price_ticks` in cash units, exact or rounded half to even."""
+    size = instrument.tick_size * instrument.lot_size * instrument.multiplier
+    return _whole_units(lots * price_ticks * size)
+
+
+def funding_units(instrument: Instrument, lots: int, mark_price: float, rate: float) -> int:
+    """Cash units that signed `lots` receive (+) or pay (-) at one settlement."""
+    base = lots * instrument.lot_size * instrument.multiplier
+    return _whole_units(-base * Decimal(repr(mark_price)) * Decimal(repr(rate)))
+
+
+def fee_units(instrument: Instrument, lots: int, price_ticks: int, fee_bps: float) -> int:
+    """Fee on the traded value in cash units, never negative for a taker."""
+    value = abs(value_units(instrument, lots, price_ticks))
+    return _whole_units(value * _UNIT * Decimal(repr(fee_bps)) / 10_000)
+
+
+def _whole_units(cash: Decimal) -> int:
+    return int((cash / _UNIT).to_integral_value(rounding=ROUND_HALF_EVEN))
+
+
+def records_of(
+    simulation: Simulation,
+    strategy_id: str,
+    instruments: Mapping[str, Instrument],
+    costs: CostModel,
+) -> tuple[Record, ...]:
+    """All records of one strategy, `seq` gap-free from 0; the same trades give the same records."""
+    mine = pl.col("strategy_id") == strategy_id
+    trades = simulation.trades.filter(mine, pl.col("status").is_in(ORDERED))
+    payments = simulation.payments.filter(mine)
+    profile = costs.profiles[simulation.settings.profile]
+    writer = _Writer(
+        strategy_id, instruments, profile.fee_taker_bps * simulation.settings.scale.fee
+    )
+    wait_us = int((simulation.settings.latency_s + costs.execution.fill.max_wait_s) * 1e6)
+    steps: list[tuple[int, int, int, int, Callable[[], None]]] = []
+    for i, row in enumerate(trades.iter_rows(named=True)):
+        steps += _steps(writer, i, row, wait_us)
+    settled = payments.unique(["symbol", "stamp_us"], keep="first", maintain_order=True)
+    for i, row in enumerate(settled.sort("stamp_us", "symbol").iter_rows(named=True)):
+        steps.append((row["stamp_us"], _FUNDING, i, 0, _bind(writer.fund, row)))
+    for step in sorted(steps, key=lambda s: s[:4]):
+        step[4]()
+    return tuple(writer.records)
+
+
+def _bind(act: Callable[..., None], *args: Any) -> Callable[[], None]:
+    return lambda: act(*args)
+
+
+def _steps(
+    writer: _Writer, i: int, row: dict[str, Any], wait_us: int
+) -> list[tuple[int, int, int, int, Callable[[], None]]]:
+    """The steps of one trade as (instant, rank, trade, leg, act)."""
+    lots = row["side"] * row["lots"]
+    steps = _leg_steps(writer, i, 0, row, lots, row["decide_us"])
+    if row["status"] in CLOSED:
+        leave = max(row["leave_us"], row["entry_us"])
+        steps += _leg_steps(writer, i, 1, row, -lots, leave)
+    else:
+        at = row["decide_us"] + wait_us
+        steps.append((at, _CANCEL, i, 0, _bind(writer.cancel, row["symbol"], lots)))
+    return steps
+
+
+def _leg_steps(
+    writer: _Writer, i: int, leg: int, row: dict[str, Any], lots: int, decided: int
+) -> list[tuple[int, int, int, int, Callable[[], None]]]:
+    name = ("entry", "exit")[leg]
+    steps = [
+        (decided, _DECIDE, i, leg, _bind(writer.decide, i, leg, row, lots, decided)),
+        (decided, _SEND, i, leg, _bind(writer.send, i, leg, row, lots, decided)),
+    ]
+    filled = row[f"{name}_us"]
+    if filled is not None:
+        steps.append((filled, _FILL, i, leg, _bind(writer.fill, i, leg, row, lots)))
+    return steps
+
+
+@dataclass
+class _Writer:
+    """Writes one strategy's records in the order in which it is told of them."""
+
+    strategy_id: str
+    instruments: Mapping[str, Instrument]
+    fee_bps: float
+    records: list[Record] = field(default_factory=list)
+    balance: int = 0
+    position: dict[str, int] = field(default_factory=dict)
+    target: dict[str, int] = field(default_factory=dict)
+    sources: dict[tuple[str, int, int], int] = field(default_factory=dict)
+
+    def _head(self, at_us: int, symbol: str) -> dict[str, Any]:
+        return {
+            "seq": len(self.records),
+            "at_us": at_us,
+            "strategy_id": self.strategy_id,
+            "symbol": symbol,
+        }
+
+    def decide(self, i: int, leg: int, row: dict[str, Any], lots: int, at_us: int) -> None:
+        symbol = row["symbol"]
+        self.target[symbol] = self.target.get(symbol, 0) + lots
+        self.sources["decision", i, leg] = len(self.records)
+        reason = ("entry", "forced_exit" if row["status"] == "forced" else "exit")[leg]
+        head = self._head(at_us, symbol)
+        self.records.append(
+            Decision(
+                **head, target_lots=self.target[symbol], event_id=row["event_id"], reason=reason
+            )
+        )
+
+    def send(self, i: int, leg: int, row: dict[str, Any], lots: int, at_us: int) -> None:
+        self.sources["order", i, leg] = len(self.records)
+        head = self._head(at_us, row["symbol"])
+        decision = self.sources["decision", i, leg]
+        self.records.append(Order(**head, lots=lots, kind="taker", decision_seq=decision))
+
+    def cancel(self, symbol: str, lots: int) -> None:
+        self.target[symbol] -= lots
+
+    def fill(self, i: int, leg: int, row: dict[str, Any], lots: int) -> None:
+        name, symbol = ("entry", "exit")[leg], row["symbol"]
+        ticks, at_us = row[f"{name}_ticks"], row[f"{name}_us"]
+        instrument = self.instruments[symbol]
+        fee = fee_units(instrument, lots, ticks, self.fee_bps)
+        source = len(self.records)
+        self.records.append(
+            Fill(
+                **self._head(at_us, symbol),
+                lots=lots,
+                price_ticks=ticks,
+                fee_units=fee,
+                order_seq=self.sources["order", i, leg],
+            )
+        )
+        self.position[symbol] = self.position.get(symbol, 0) + lots
+        self._cash(at_us, symbol, "fill", -value_units(instrument, lots, ticks), source)
+        self._cash(at_us, symbol, "fee", -fee, source)
+
+    def fund(self, row: dict[str, Any]) -> None:
+        symbol, at_us = row["symbol"], row["stamp_us"]
+        lots = self.position.get(symbol, 0)
+        if lots == 0:
+            return
+        mark, rate = row["mark_price"], row["rate"]
+        units = funding_units(self.instruments[symbol], lots, mark, rate)
+        source = len(self.records)
+        head = self._head(at_us, symbol)
+        self.records.append(
+            FundingPayment(**head, lots=lots, rate=rate, mark_price=mark, cash_units=units)
+        )
+        self._cash(at_us, symbol, "funding", units, source)
+
+    def _cash(self, at_us: int, symbol: str, cause: str, units: int, source: int) -> None:
+        self.balance += units
+        self.records.append(
+            CashMovement(
+                **self._head(at_us, symbol),
+                cause=cause,
+                cash_units=units,
+                balance_units=self.balance,
+                source_seq=source,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What records add up to: cash balance in units, position in lots by symbol."""
+
+    cash_units: int
+    lots: Mapping[str, int]
+
+
+def keep_books(records: Iterable[Record], instruments: Mapping[str, Instrument]) -> Books:
+    """Fold records into books, checking each: `seq`, time order, values, fees and balances.
+
+    Raises AccountingError at the first record that does not follow from those before it.
+    """
+    seen: list[Record] = []
+    cash, lots = 0, dict[str, int]()
+    for record in records:
+        if record.seq != len(seen) or (seen and record.at_us < seen[-1].at_us):
+            raise _broken(record, "is out of order")
+        if isinstance(record, Fill):
+            lots[record.symbol] = lots.get(record.symbol, 0) + record.lots
+        elif isinstance(record, FundingPayment) and record.lots != lots.get(record.symbol, 0):
+            raise _broken(record, "pays on a position that is not held")
+        elif isinstance(record, CashMovement):
+            cash += record.cash_units
+            source = seen[record.source_seq]
+            if record.cash_units != _owed(record.cause, source, instruments):
+                raise _broken(record, "moves another sum than its cause")
+            if record.balance_units != cash:
+                raise _broken(record, "states another balance than the sum of movements")
+        seen.append(record)
+    return Books(cash, lots)
+
+
+def _owed(cause: str, source: Record, instruments: Mapping[str, Instrument]) -> int | None:
+    if isinstance(source, Fill) and cause == "fill":
+        return -value_units(instruments[source.symbol], source.lots, source.price_ticks)
+    if isinstance(source, Fill) and cause == "fee":
+        return -source.fee_units
+    if isinstance(source, FundingPayment) and cause == "funding":
+        return source.cash_units
+    return None
+
+
+def _broken(record: Record, how: str) -> AccountingError:
+    return AccountingError(
+        f"Record {record.seq} of {record.strategy_id} {how}.",
+        "Records are written by simulation.accounting alone; report this as a bug.",
+        seq=record.seq,
+    )
