@@ -126,23 +126,25 @@ BASIS_STATE = TableSchema(
         _price("spot_mid", "Spot's mid (or close) at `ts`."),
         Column("basis_bps", pl.Float64, "bps", "1e4 ln(perp_mid / spot_mid)."),
         Column("basis_source", pl.String, "", "mid or close.", isin=("mid", "close")),
-        _amount("skew_s", "s", "Distance in time between the two prices."),
+        _amount("skew_s", "s", "Distance in time of the two quotes; null for closes.", True),
     ),
 )
 
-QA_REPORT = TableSchema(
-    "qa_report",
-    (
-        SYMBOL,
-        TS_COLUMN,
-        Column("dataset", pl.String, "", "Table that was examined."),
-        Column("check", pl.String, "", "What was looked for."),
-        _count("count", "Rows (or minutes) at fault; 0 says that it was looked for."),
-        Column("first_ts", TS, "UTC", "First place at fault.", True),
-        Column("detail", pl.String, "", "What was seen, for a person.", True),
-    ),
-    key=("symbol", "dataset", "check", "ts"),
+_REPORT = (
+    SYMBOL,
+    TS_COLUMN,
+    Column("dataset", pl.String, "", "Table that was examined; tob_perp, tob_spot: the books."),
+    Column("check", pl.String, "", "What was looked for."),
+    _count("count", "Rows (or minutes) at fault; 0 says that it was looked for."),
+    Column("first_ts", TS, "UTC", "First place at fault.", True),
+    Column("detail", pl.String, "", "What was seen, for a person.", True),
 )
+_REPORT_KEY = ("symbol", "dataset", "check", "ts")
+
+RAW_FINDINGS = TableSchema("raw_findings", _REPORT, key=_REPORT_KEY)
+"""What parsing set aside, before the examination adds to it; `ts` is the day's end."""
+
+QA_REPORT = TableSchema("qa_report", _REPORT, key=_REPORT_KEY)
 
 UNIVERSE = TableSchema(
     "universe",

@@ -1,0 +1,165 @@
+"""Top-of-book kernels: sampling a quote stream on a grid, and aggregating a minute of samples.
+
+Belongs here: the two loops. What a valid quote means for a table, and how streams are cut into
+days, is `research.market_data.book`'s matter. Oracle: `quantlab_pipeline_tests/oracles/book.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+N_FLOATS = 12
+N_COUNTS = 5
+
+SPREAD_MEAN, SPREAD_MEDIAN, SPREAD_MAX = 0, 1, 2
+DEPTH_MEAN, DEPTH_MIN = 3, 4
+IMBALANCE_MEAN, IMBALANCE_STD = 5, 6
+BID_LAST, ASK_LAST, MID_LAST = 7, 8, 9
+VALID_FRAC, STALENESS = 10, 11
+UPDATES, LOCKED, CROSSED, STALE, INVALID = 0, 1, 2, 3, 4
+
+
+class Quotes(NamedTuple):
+    """A piece of a quote stream, arrays of one length N in the order of arrival."""
+
+    ts_us: Any
+    bid_px: Any
+    bid_qty: Any
+    ask_px: Any
+    ask_qty: Any
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def sample_quotes(
+    quotes: Quotes, grid_us: Any, state_f: Any, state_i: Any, out_f: Any, out_i: Any
+) -> int:
+    """Write, for each grid instant passed, the last quote at or before it; returns rows skipped.
+
+    `grid_us` is int64[G], rising. `state_f` float64[4] and `state_i` int64[3] carry the stream from
+    one piece to the next: last quote; its stamp (-1: none), next grid row, messages since the last
+    row. `out_f` float64[G, 4] and `out_i` int64[G, 2] (stamp, messages) are filled in place. A quote
+    older than its predecessor is skipped and counted, never sorted in. NaN prices pass through.
+    O(N + G).
+    """
+    skipped = 0
+    last, row, fresh = state_i[0], state_i[1], state_i[2]
+    for i in range(quotes.ts_us.shape[0]):
+        now = quotes.ts_us[i]
+        if now < last:
+            skipped += 1
+            continue
+        while row < grid_us.shape[0] and grid_us[row] < now:
+            out_f[row] = state_f
+            out_i[row, 0] = last
+            out_i[row, 1] = fresh
+            row += 1
+            fresh = 0
+        state_f[0] = quotes.bid_px[i]
+        state_f[1] = quotes.bid_qty[i]
+        state_f[2] = quotes.ask_px[i]
+        state_f[3] = quotes.ask_qty[i]
+        last = now
+        fresh += 1
+    state_i[0], state_i[1], state_i[2] = last, row, fresh
+    return skipped
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def finish_day(grid_us: Any, state_f: Any, state_i: Any, out_f: Any, out_i: Any) -> None:
+    """Fill the grid rows after the last quote of a day with that quote. Arrays as `sample_quotes`."""
+    for row in range(state_i[1], grid_us.shape[0]):
+        out_f[row] = state_f
+        out_i[row, 0] = state_i[0]
+        out_i[row, 1] = state_i[2]
+        state_i[2] = 0
+    state_i[1] = grid_us.shape[0]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def quote_class(
+    bid_px: float, bid_qty: float, ask_px: float, ask_qty: float, age_s: float, max_age_s: float
+) -> int:
+    """0 for a valid sample, else the count it belongs to: INVALID, CROSSED, LOCKED, STALE.
+
+    One class a sample, in that order. A price or size that is NaN, infinite or not positive is
+    invalid.
+    """
+    for value in (bid_px, bid_qty, ask_px, ask_qty):
+        if not (value > 0.0 and value < np.inf):
+            return INVALID
+    if bid_px > ask_px:
+        return CROSSED
+    if bid_px == ask_px:
+        return LOCKED
+    return STALE if age_s > max_age_s else 0
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _describe(spread: Any, depth: Any, imbalance: Any, out: Any) -> None:
+    n = spread.shape[0]
+    ordered = np.sort(spread)
+    half = n // 2
+    out[SPREAD_MEDIAN] = ordered[half] if n % 2 else (ordered[half - 1] + ordered[half]) / 2.0
+    out[SPREAD_MAX] = ordered[n - 1]
+    total_spread = total_depth = total_imbalance = 0.0
+    thinnest = np.inf
+    for i in range(n):
+        total_spread += spread[i]
+        total_depth += depth[i]
+        total_imbalance += imbalance[i]
+        thinnest = min(thinnest, depth[i])
+    out[SPREAD_MEAN] = total_spread / n
+    out[DEPTH_MEAN] = total_depth / n
+    out[DEPTH_MIN] = thinnest
+    out[IMBALANCE_MEAN] = total_imbalance / n
+    if n > 1:
+        squares = 0.0
+        for i in range(n):
+            deviation = imbalance[i] - out[IMBALANCE_MEAN]
+            squares += deviation * deviation
+        out[IMBALANCE_STD] = np.sqrt(squares / (n - 1))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def aggregate_minutes(
+    samples: Any, n_updates: Any, starts: Any, max_age_s: float, slots: int
+) -> tuple[Any, Any]:
+    """Aggregates of each minute's samples: float64[M, N_FLOATS] and int64[M, N_COUNTS].
+
+    `samples` is float64[N, 6]: bid price and size, ask price and size, age (s), 1.0 where the sample
+    stands at its minute's close; minute m owns rows [starts[m], starts[m + 1]), in order of time.
+    `slots` is the number of grid points a minute has: an absent one counts as invalid. Every valid
+    sample weighs the same; NaN where there is none. Spread is on the mid, in bps. O(N log slots).
+    """
+    minutes = starts.shape[0] - 1
+    floats = np.full((minutes, N_FLOATS), np.nan)
+    counts = np.zeros((minutes, N_COUNTS), np.int64)
+    widest = slots
+    for m in range(minutes):
+        widest = max(widest, starts[m + 1] - starts[m])
+    spread, depth, imbalance = np.empty(widest), np.empty(widest), np.empty(widest)
+    for m in range(minutes):
+        valid = 0
+        counts[m, INVALID] = max(0, slots - (starts[m + 1] - starts[m]))
+        for i in range(starts[m], starts[m + 1]):
+            bid, bid_qty, ask, ask_qty = samples[i, 0], samples[i, 1], samples[i, 2], samples[i, 3]
+            counts[m, UPDATES] += n_updates[i]
+            if samples[i, 5] == 1.0:
+                floats[m, STALENESS] = samples[i, 4]
+            fault = quote_class(bid, bid_qty, ask, ask_qty, samples[i, 4], max_age_s)
+            if fault:
+                counts[m, fault] += 1
+                continue
+            mid = (bid + ask) / 2.0
+            spread[valid] = 1e4 * (ask - bid) / mid
+            depth[valid] = bid * bid_qty + ask * ask_qty
+            imbalance[valid] = (bid_qty - ask_qty) / (bid_qty + ask_qty)
+            floats[m, BID_LAST], floats[m, ASK_LAST], floats[m, MID_LAST] = bid, ask, mid
+            valid += 1
+        floats[m, VALID_FRAC] = min(1.0, valid / slots)
+        if valid:
+            _describe(spread[:valid], depth[:valid], imbalance[:valid], floats[m])
+    return floats, counts

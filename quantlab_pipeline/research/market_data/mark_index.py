@@ -1,0 +1,54 @@
+"""Mark and index price at each minute's close, from the two kline series.
+
+Belongs here: the join by minute. A minute without a mark has no row; a minute without an index has
+a null. Both are `mark_index_gap` in the examination.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from quantlab_pipeline.core.clocks import MINUTE, MINUTE_US, TS
+from quantlab_pipeline.core.findings import Finding
+from quantlab_pipeline.research.market_data.parsed import (
+    Origin,
+    ParsedTable,
+    one_row_each,
+    positive,
+    set_aside,
+    within,
+)
+from quantlab_pipeline.research.market_data.schema import MARK_INDEX
+
+RAW_PRICE = {"open_ts": TS, "close": pl.Float64}
+"""What a source gives of each series, in file order."""
+
+
+def build_mark_index(
+    mark: pl.DataFrame, index: pl.DataFrame | None, origin: Origin
+) -> ParsedTable:
+    """Rows of `origin.days` (schema MARK_INDEX) from RAW_PRICE rows of both series.
+
+    Known at the minute's close. Set aside and counted, in either series: stamps off the minute
+    (`misaligned`), prices that are missing or not positive (`non_positive_price`), repeated minutes
+    (`duplicates`). Without an index series `index_price` is null throughout.
+    """
+    marks, findings = _clean(mark, origin, "mark_price")
+    empty = pl.DataFrame(schema={"ts": TS, "index_price": pl.Float64})
+    indices, more = _clean(index, origin, "index_price") if index is not None else (empty, [])
+    frame = marks.join(indices, on="ts", how="left").with_columns(
+        pl.lit(origin.symbol).alias("symbol"), pl.col("ts").alias("available_at")
+    )
+    return ParsedTable(MARK_INDEX.conform(frame), (*findings, *more))
+
+
+def _clean(raw: pl.DataFrame, origin: Origin, name: str) -> tuple[pl.DataFrame, list[Finding]]:
+    stamped = raw.select((pl.col("open_ts") + MINUTE).alias("ts"), pl.col("close").alias(name))
+    rows, findings = one_row_each(within(stamped, origin.days), origin)
+    for check, faulty in (
+        ("misaligned", pl.col("ts").dt.epoch("us") % MINUTE_US != 0),
+        ("non_positive_price", ~positive(name)),
+    ):
+        rows, found = set_aside(rows, faulty, origin, check, name)
+        findings += found
+    return rows, findings
