@@ -1,0 +1,203 @@
+"""What may be asked of the features: every column, and gate PIT-1's thresholds.
+
+Belongs here: the document `specs/feature_specs.yaml` and the section `pit1` of `specs/gates.yaml`.
+A column that no verb can compute, or whose stated reach is not what its verb needs, fails on load.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from quantlab_pipeline.core.clocks import DAY_MINUTES
+from quantlab_pipeline.core.spec import Spec
+from quantlab_pipeline.research.features.verbs import CUSTOM, VERBS, Params
+from quantlab_pipeline.research.market_data.schema import MARKET_DATA
+
+OWN = "features"
+"""The table name by which a feature takes another feature as its input."""
+
+READABLE = {s.name: tuple(s.names) for s in MARKET_DATA if s.name != "tob_snapshots"}
+"""The tables that features read, with their columns."""
+
+Aggregation = Literal["last", "mean", "deviation", "extremes", "recursion", "regression", "count"]
+Normalisation = Literal["none", "log", "rank", "z", "ratio", "flag", "composite"]
+Unit = Literal["bps", "bps/MUSD", "USD", "1", "min", "settlements", "flag"]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
+    return close[0] if close else ""
+
+
+class TableAge(Spec):
+    """How old a table's newest known row may be, from its `ts`, before its columns are null."""
+
+    max_age_min: int = Field(ge=0, le=2 * DAY_MINUTES)
+
+
+class FeatureSpec(Spec):
+    """One column of `features_pt`.
+
+    `inputs` are `table.column`, or `features.name` for a feature stated above this one. `verb` and
+    `params` say how it is computed; `lookback_min` is the age of the oldest row that a value may
+    depend on, and `warmup_min` the minutes of gapless input before the first value, both through all
+    its inputs. `min_valid` is the least number of valid rows in the verb's window. `needs` are the
+    tables without which there is no value.
+    """
+
+    inputs: tuple[str, ...] = Field(min_length=1)
+    verb: str
+    params: Mapping[str, bool | int | float] = Field(default_factory=dict)
+    lookback_min: int = Field(ge=0)
+    aggregation: Aggregation
+    normalisation: Normalisation
+    warmup_min: int = Field(ge=0)
+    min_valid: int = Field(ge=1)
+    unit: Unit
+    meaning: str = Field(min_length=10)
+    needs: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _verb_can(self) -> Self:
+        if self.verb not in VERBS:
+            raise ValueError(
+                f"no verb is called `{self.verb}`; the nearest is `{_nearest(self.verb, VERBS)}`"
+            )
+        wanted = VERBS[self.verb].n_inputs
+        if wanted is not None and len(self.inputs) != wanted:
+            raise ValueError(f"`{self.verb}` takes {wanted} inputs, not {len(self.inputs)}")
+        known = VERBS[self.verb].params.model_fields
+        for key in self.params:
+            if key not in known:
+                hint = f"; it knows {', '.join(known)}" if known else " and takes none"
+                raise ValueError(f"`{self.verb}` does not know the parameter `{key}`{hint}")
+        try:
+            window = getattr(self.arguments, "window_min", None)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"`{self.verb}`: `{key}`: {first['msg']}") from error
+        if window is not None and self.min_valid > max(window, 1):
+            raise ValueError(f"`min_valid` {self.min_valid} is more than the window's {window} rows")
+        return self
+
+    @property
+    def arguments(self) -> Params:
+        """The verb's parameters, typed. ValidationError if one is missing or out of range."""
+        return VERBS[self.verb].params.model_validate(dict(self.params))
+
+    @property
+    def sources(self) -> list[tuple[str, str]]:
+        """(table, column) of each input, in order."""
+        pairs = [name.partition(".") for name in self.inputs]
+        return [(table, column) for table, _, column in pairs]
+
+
+class FeatureSpecs(Spec):
+    """Every column of `features_pt`, in order, and how old each table's rows may be."""
+
+    version: int = Field(ge=1)
+    tables: Mapping[str, TableAge]
+    features: Mapping[str, FeatureSpec]
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        for table in self.tables:
+            if table not in READABLE:
+                near = _nearest(table, READABLE)
+                raise ValueError(f"no table is called `{table}`; the nearest is `{near}`")
+        stated: dict[str, FeatureSpec] = {}
+        for name, spec in self.features.items():
+            for table, column in spec.sources:
+                self._require_input(name, table, column, stated)
+            if spec.verb != CUSTOM:
+                _require_equal(name, "lookback_min", spec.lookback_min, self._reach(spec, stated))
+                _require_equal(name, "warmup_min", spec.warmup_min, self._wait(spec, stated))
+            _require_equal(name, "needs", list(spec.needs), self._needs(spec, stated))
+            stated[name] = spec
+        return self
+
+    def _require_input(
+        self, name: str, table: str, column: str, stated: Mapping[str, FeatureSpec]
+    ) -> None:
+        if table == OWN:
+            if column not in stated:
+                near = _nearest(column, stated)
+                raise ValueError(
+                    f"feature `{name}` takes `{OWN}.{column}`, which is not stated above it; "
+                    f"the nearest is `{near}`"
+                )
+        elif table not in self.tables:
+            near = _nearest(table, self.tables)
+            raise ValueError(
+                f"feature `{name}` reads `{table}`, which `tables` does not list; the nearest is "
+                f"`{near}`"
+            )
+        elif column not in READABLE[table]:
+            near = _nearest(column, READABLE[table])
+            raise ValueError(
+                f"feature `{name}` reads `{table}.{column}`, but {table} has no such column; the "
+                f"nearest is `{near}`"
+            )
+
+    def _reach(self, spec: FeatureSpec, stated: Mapping[str, FeatureSpec]) -> int:
+        inner = [
+            stated[column].lookback_min if table == OWN else self.tables[table].max_age_min
+            for table, column in spec.sources
+        ]
+        return spec.arguments.reach() + max(inner)
+
+    def _wait(self, spec: FeatureSpec, stated: Mapping[str, FeatureSpec]) -> int:
+        inner = [stated[c].warmup_min if t == OWN else 0 for t, c in spec.sources]
+        return spec.arguments.wait(spec.min_valid) + max(inner)
+
+    def _needs(self, spec: FeatureSpec, stated: Mapping[str, FeatureSpec]) -> list[str]:
+        inner = [stated[c].needs if t == OWN else (t,) for t, c in spec.sources]
+        return sorted({table for tables in inner for table in tables})
+
+    @property
+    def names(self) -> list[str]:
+        """Feature columns in order."""
+        return list(self.features)
+
+    @property
+    def lookback_days(self) -> int:
+        """Whole days before a day that its features may depend on."""
+        longest = max(spec.lookback_min for spec in self.features.values())
+        return -(-longest // DAY_MINUTES)
+
+    def leaves(self, name: str) -> list[tuple[str, str]]:
+        """(table, column) pairs of raw input that feature `name` depends on, sorted."""
+        found: set[tuple[str, str]] = set()
+        for table, column in self.features[name].sources:
+            found.update(self.leaves(column) if table == OWN else [(table, column)])
+        return sorted(found)
+
+    def plus(self, **extra: FeatureSpec) -> FeatureSpecs:
+        """These specs and `extra` columns after them, validated as a whole."""
+        body: dict[str, Any] = self.model_dump()
+        body["features"] |= {name: spec.model_dump() for name, spec in extra.items()}
+        return FeatureSpecs.model_validate(body)
+
+
+def _require_equal(name: str, key: str, declared: object, needed: object) -> None:
+    if declared != needed:
+        raise ValueError(f"feature `{name}` states `{key}` {declared}, but it is {needed}")
+
+
+class Pit1Thresholds(Spec):
+    """How hard PIT-1 attacks. No leaked row is allowed, ever; that is not a threshold.
+
+    `instants_per_range`: attacked instants a call. `changed_log_sd`: deviation of the log factor put
+    on every value that is not known yet. `deleted_share`, `revised_share`: share of such rows that
+    vanish, and of known rows that get a revised twin which arrives later.
+    """
+
+    instants_per_range: int = Field(default=3, ge=2, le=1000)
+    changed_log_sd: float = Field(default=0.5, gt=0)
+    deleted_share: float = Field(default=0.1, ge=0, lt=1)
+    revised_share: float = Field(default=0.1, ge=0, le=1)

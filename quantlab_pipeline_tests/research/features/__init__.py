@@ -1,0 +1,1 @@
+"""Tests of the features stage and of gate PIT-1."""
