@@ -8,7 +8,7 @@ is a trade of its own; one-position rules are made by whoever writes the intents
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,29 +86,36 @@ def simulate(
     tapes: Iterable[Tape],
     instruments: Mapping[str, Instrument],
     costs: CostModel,
-    settings: RunSettings,
-) -> Simulation:
-    """Trade every intent on its symbol's tape.
+    ways: Sequence[RunSettings],
+) -> list[Simulation]:
+    """Trade every intent on its symbol's tape, in each of the `ways`; one result per way.
 
     `intents` has the columns of `INTENTS`. Symbols without a tape give no rows. Trades are sorted by
     (strategy_id, ts, symbol, event_id) and carry `status`, the fills in ticks, and in USD and bps
     of the notional at the entry's mid: gross (mid to mid), spread, slippage (beyond the touch),
     fee, funding (positive: received) and net = gross - spread - slippage - fee + funding.
-    A trade without both fills has null money.
+    A trade without both fills has null money. Each tape is visited once.
     """
-    trades, payments = [_no_trades()], [_no_payments()]
+    parts: list[list[tuple[pl.DataFrame, pl.DataFrame]]] = [
+        [(_no_trades(), _no_payments())] for _ in ways
+    ]
     for tape in tapes:
         mine = intents.filter(pl.col("symbol") == tape.symbol).sort("strategy_id", "ts", "event_id")
-        if mine.height:
-            traded, paid = _trade(tape, mine, instruments[tape.symbol], costs, settings)
-            trades.append(traded)
-            payments.append(paid)
+        if not mine.height:
+            continue
+        for part, settings in zip(parts, ways, strict=True):
+            part.append(_trade(tape, mine, instruments[tape.symbol], costs, settings))
     order = ("strategy_id", "ts", "symbol", "event_id")
-    return Simulation(
-        trades=pl.concat(trades).sort(order, maintain_order=True),
-        payments=pl.concat(payments).sort("strategy_id", "stamp_us", "symbol", "entry_us"),
-        settings=settings,
-    )
+    return [
+        Simulation(
+            trades=pl.concat([t for t, _ in part]).sort(order, maintain_order=True),
+            payments=pl.concat([p for _, p in part]).sort(
+                "strategy_id", "stamp_us", "symbol", "entry_us", "event_id"
+            ),
+            settings=settings,
+        )
+        for part, settings in zip(parts, ways, strict=True)
+    ]
 
 
 def _trade(
