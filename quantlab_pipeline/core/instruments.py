@@ -1,29 +1,35 @@
-"""An instrument's arithmetic: ticks, lots, multiplier. Prices and quantities become integers here.
+"""An instrument's arithmetic: ticks, lots, multiplier. Prices and quantities become integers.
 
-The listing of instruments is `specs/instruments.yaml`.
+Belongs here: one instrument, and the listing of `specs/instruments.yaml`. Fees are costs.
 """
 
 from __future__ import annotations
 
 import math
 from decimal import Decimal
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.spec import Spec
 
 
 class Instrument(Spec):
-    """A linear perpetual or spot pair. `tick_size` in quote, `lot_size` in base units."""
+    """A linear perpetual or spot pair. `tick_size` in quote, `lot_size` in base units.
+
+    `assumed` says that nobody published these numbers: a rule made them from a price.
+    """
 
     symbol: str
     tick_size: Decimal = Field(gt=0)
     lot_size: Decimal = Field(gt=0)
     multiplier: Decimal = Field(default=Decimal(1), gt=0)
     min_notional_usd: Decimal = Field(default=Decimal(5), ge=0)
+    assumed: bool = False
 
     def ticks_against(self, price: float, side: int) -> int:
-        """`price` in whole ticks, rounded against a trader on `side` (+1 buys up, -1 sells down)."""
+        """`price` in whole ticks, rounded against a trader: `side` +1 buys up, -1 sells down."""
         ticks = price / float(self.tick_size)
         nearest = round(ticks)
         if math.isclose(ticks, nearest, rel_tol=0.0, abs_tol=1e-6):
@@ -43,3 +49,64 @@ class Instrument(Spec):
     def quantity_base(self, lots: int) -> float:
         """Base quantity of `lots`, multiplier included."""
         return float(lots * self.lot_size * self.multiplier)
+
+
+class AssumedInstrument(Spec):
+    """The rule for a symbol that nobody listed: powers of ten that fit its price.
+
+    For generated worlds and markets made on the fly alone; what it gives is marked `assumed`.
+    """
+
+    max_tick_bps: float = Field(gt=0)
+    max_lot_usd: float = Field(gt=0)
+    min_notional_usd: Decimal = Field(ge=0)
+
+    def at_price(self, symbol: str, price: float) -> Instrument:
+        """An instrument whose tick and lot are the largest powers of ten within the limits.
+
+        `price` in quote units, finite and above 0, else ValueError.
+        """
+        if not (math.isfinite(price) and price > 0):
+            raise ValueError(f"{symbol} has no price to assume a tick from: {price}")
+        return Instrument(
+            symbol=symbol,
+            tick_size=_power_of_ten_within(price * self.max_tick_bps * 1e-4),
+            lot_size=_power_of_ten_within(self.max_lot_usd / price),
+            min_notional_usd=self.min_notional_usd,
+            assumed=True,
+        )
+
+
+class Instruments(Spec):
+    """`specs/instruments.yaml`: the listed instruments, and the rule for unlisted ones."""
+
+    instruments: tuple[Instrument, ...]
+    assumed: AssumedInstrument
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        symbols = [i.symbol for i in self.instruments]
+        twice = sorted({s for s in symbols if symbols.count(s) > 1})
+        if twice:
+            raise ValueError(f"listed twice: {', '.join(twice)}")
+        return self
+
+    def find(self, symbol: str, assume_at_price: float | None = None) -> Instrument:
+        """The instrument of `symbol`; an unlisted one is assumed at a price (quote) if given.
+
+        SpecError for an unlisted symbol without a price to assume from.
+        """
+        for instrument in self.instruments:
+            if instrument.symbol == symbol:
+                return instrument
+        if assume_at_price is None:
+            raise SpecError(
+                f"Symbol {symbol} is not in specs/instruments.yaml.",
+                "Add its tick_size and lot_size there, as its venue publishes them.",
+                symbol=symbol,
+            )
+        return self.assumed.at_price(symbol, assume_at_price)
+
+
+def _power_of_ten_within(limit: float) -> Decimal:
+    return Decimal(10) ** math.floor(math.log10(limit) + 1e-9)
