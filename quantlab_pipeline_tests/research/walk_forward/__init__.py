@@ -1,0 +1,1 @@
+"""Tests of the walk-forward stage and gate S."""
