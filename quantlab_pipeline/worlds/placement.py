@@ -1,0 +1,135 @@
+"""When planted episodes begin. Their number is exact, their places are uniform among what is free.
+
+Sequential random packing: each onset is drawn uniformly from the minutes of its lane that keep the
+minimum spacing, market-wide ones first. Nothing here depends on a drift's size, so that a null twin
+has the same episodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE_US
+from quantlab_pipeline.core.errors import SpecError
+from quantlab_pipeline.core.seeds import generator
+from quantlab_pipeline.worlds.spec import DriftSpec, EpisodeSpec, Scenario
+from quantlab_pipeline.worlds.timing import (
+    BUCKET_MIN,
+    origin_us,
+    settlement_jitter_us,
+    settlement_minutes,
+    symbols_of,
+)
+from quantlab_pipeline.worlds.truth import Episode
+
+QUIET_START_MIN = 15
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """One placed episode: its spec, symbol's row, minute and direction (+1 or -1)."""
+
+    spec: EpisodeSpec
+    row: int
+    minute: int
+    direction: int
+
+
+def place_episodes(scenario: Scenario, seed: int) -> list[Onset]:
+    """All onsets, sorted by symbol, minute and kind. SpecError where a lane has no room left."""
+    n_days = scenario.duration_min / DAY_MINUTES
+    placed: list[Onset] = []
+    for lane in sorted({e.lane for e in scenario.episodes}):
+        specs = [e for e in scenario.episodes if e.lane == lane]
+        specs.sort(key=lambda e: _eligible(scenario, e).sum())
+        free = np.ones((len(scenario.symbols), scenario.duration_min), bool)
+        draw = generator(seed, "episodes", lane)
+        for spec in specs:
+            n = round(spec.per_symbol_day * n_days)
+            n_wide = round(spec.market_wide_share * n)
+            for _ in range(n_wide):
+                placed += _place(scenario, spec, list(range(len(free))), free, draw)
+        for spec in specs:
+            n = round(spec.per_symbol_day * n_days)
+            for row in range(len(free)):
+                for _ in range(n - round(spec.market_wide_share * n)):
+                    placed += _place(scenario, spec, [row], free, draw)
+    return sorted(placed, key=lambda o: (o.row, o.minute, o.spec.kind))
+
+
+def _place(
+    scenario: Scenario, spec: EpisodeSpec, rows: list[int], free: Mask, draw: np.random.Generator
+) -> list[Onset]:
+    open_minutes = np.flatnonzero(_eligible(scenario, spec) & free[rows].all(axis=0))
+    if open_minutes.size == 0:
+        raise SpecError(
+            f"No room is left for another {spec.kind} in lane {spec.lane} of {scenario.name}.",
+            "Lower per_symbol_day or min_spacing_min, or use another lane.",
+            kind=spec.kind,
+        )
+    minute = int(open_minutes[draw.integers(open_minutes.size)])
+    direction = {"up": 1, "down": -1}.get(spec.direction) or int(2 * draw.integers(2) - 1)
+    reach = scenario.min_spacing_min
+    free[rows, max(0, minute - reach) : minute + reach + 1] = False
+    return [Onset(spec, row, minute, direction) for row in rows]
+
+
+def _eligible(scenario: Scenario, spec: EpisodeSpec) -> Mask:
+    minutes = np.arange(scenario.duration_min)
+    after = spec.duration_min + (spec.drift.over_min if spec.drift else 0) + 10
+    ok = (minutes >= QUIET_START_MIN) & (minutes + after < scenario.duration_min)
+    if spec.kind == "oi_jump":
+        ok &= minutes % BUCKET_MIN == 0
+    if spec.kind == "funding_extreme":
+        ok &= np.isin(minutes, settlement_minutes(scenario))
+    return ok
+
+
+def knowable_us(scenario: Scenario, onset: Onset, jitter_us: NDArray[np.int64]) -> int:
+    """When the episode could first be known.
+
+    A settlement at its published stamp, open interest at its bucket's end plus the delay, anything
+    else at the close of its first minute. `jitter_us` is [I, S].
+    """
+    begin = origin_us(scenario) + onset.minute * MINUTE_US
+    if onset.spec.kind == "funding_extreme":
+        index = int(np.searchsorted(settlement_minutes(scenario), onset.minute))
+        return begin + int(jitter_us[onset.row, index])
+    if onset.spec.kind == "oi_jump":
+        return begin + BUCKET_MIN * MINUTE_US + scenario.open_interest.delay_s * 1_000_000
+    return begin + MINUTE_US
+
+
+def describe(scenario: Scenario, onsets: list[Onset], seed: int) -> tuple[Episode, ...]:
+    """The truth's record of each onset, in the same order."""
+    symbols = symbols_of(scenario)
+    jitter = settlement_jitter_us(scenario, seed)
+    episodes = []
+    for onset in onsets:
+        known = knowable_us(scenario, onset, jitter)
+        # A decision happens on a whole minute, and its first fill one minute later.
+        begin = -(-known // MINUTE_US) * MINUTE_US + MINUTE_US
+        drift = onset.spec.drift
+        episodes.append(
+            Episode(
+                kind=onset.spec.kind,
+                symbol=symbols[onset.row],
+                onset_us=origin_us(scenario) + onset.minute * MINUTE_US,
+                knowable_us=known,
+                size=onset.direction * onset.spec.size,
+                drift_bps=drift_bps(drift, onset.direction) if drift else 0.0,
+                drift_from_us=begin,
+                drift_to_us=begin + (drift.over_min * MINUTE_US if drift else 0),
+            )
+        )
+    return tuple(episodes)
+
+
+def drift_bps(drift: DriftSpec, direction: int) -> float:
+    """The signed simple return that `drift` plants after an episode of `direction`, in bps."""
+    sign = {"up": 1, "down": -1, "along": direction, "against": -direction}[drift.sign]
+    return sign * drift.bps
