@@ -58,7 +58,7 @@ class CalendarSums(NamedTuple):
 
 @njit(cache=True)
 def market(prices: FloatArray, funding: FloatArray) -> Market:
-    """Gains and simple returns of `prices` [I, T], with `funding` [I, T] = rate x mark paid per unit.
+    """Gains and simple returns of `prices` [I, T]; `funding` [I, T] is rate x mark paid per unit.
 
     NaN prices give zero gain and zero return in their minute and the next. O(I T).
     """
@@ -149,9 +149,9 @@ def calendar_sums(
 ) -> CalendarSums:
     """Raw and contrast sums of one set of events; y[T] and contrast[T] are filled.
 
-    contrast_t = sum_i (a_it - abar_i) r_it with abar_i the mean of a_i over the minutes in which the
-    symbol has a return: what a drift of the symbol alone would earn is taken out, minute by minute.
-    No events: zeros. Oracle: `calendar_time` of the tests. O(I T).
+    contrast_t = sum_i (a_it - abar_i) r_it with abar_i the mean of a_i over the minutes in which
+    the symbol has a return: what a drift of the symbol alone would earn is taken out, minute by
+    minute. No events: zeros. Oracle: `calendar_time` of the tests. O(I T).
     """
     n_symbols = world.prices.shape[0]
     held = np.empty(n_symbols)

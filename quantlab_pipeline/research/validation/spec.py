@@ -1,7 +1,7 @@
 """What may be asked of V1: the family of candidates, and the thresholds of its verdict.
 
-Belongs here: the documents `specs/candidate_family.yaml` and section `v1` of `specs/gates.yaml`, and
-what a rule template and a bucket mean on arrays and columns (the bridge executes the same rules).
+Belongs here: the documents `specs/candidate_family.yaml` and section `v1` of `specs/gates.yaml`,
+and what a rule template and a bucket mean on arrays and columns (the bridge executes the same).
 Not here: expanding a family into trials (`family`) or judging one (`gate`).
 """
 
@@ -46,9 +46,9 @@ class Bucket(Spec):
 class Template(Spec):
     """A rule that gives a position's sign at t0 from one feature known then.
 
-    `constant`: always +1. `against`: minus the feature's sign. `outside`: +1 at or above `high`, -1 at
-    or below `low`, no trade between. A null or NaN feature, or one of 0, gives no trade. `dataset` is
-    the table without which the feature does not exist.
+    `constant`: always +1. `against`: minus the feature's sign. `outside`: +1 at or above `high`, -1
+    at or below `low`, no trade between. A null or NaN feature gives no trade, nor does a 0 under
+    `against`. `dataset` is the table without which the feature does not exist.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -61,7 +61,9 @@ class Template(Spec):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.feature is None) != (self.rule == "constant"):
-            raise ValueError(f"template `{self.name}`: a rule needs a `feature`, a constant has none")
+            raise ValueError(
+                f"template `{self.name}`: a rule needs a `feature`, a constant has none"
+            )
         bounded = self.low is not None and self.high is not None and self.low < self.high
         if (self.rule == "outside") != bounded:
             raise ValueError(f"template `{self.name}`: `outside` and only it needs `low` < `high`")
@@ -73,15 +75,18 @@ class Template(Spec):
             return np.ones(len(values))
         if self.rule == "against":
             return np.nan_to_num(-np.sign(values)) + 0.0
+        assert self.high is not None
+        assert self.low is not None
         above, below = values >= self.high, values <= self.low
         return above.astype(np.float64) - below.astype(np.float64)
 
 
 class CandidateFamily(Spec):
-    """The document `specs/candidate_family.yaml`: event types x buckets x horizons x templates x sides.
+    """The document `specs/candidate_family.yaml`: buckets x horizons x templates x sides per event.
 
-    `delta_min` is the wait from decision to entry. `max_missing_frac` and `max_exit_gap_min` say when
-    a path has too few prices to count: the rule of the labels, so that both keep the same events.
+    `delta_min` is the wait from decision to entry. `max_missing_frac` and `max_exit_gap_min` say
+    when a path has too few prices to count: the rule of the labels, so that both keep the same
+    events.
     """
 
     family_id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")

@@ -1,0 +1,211 @@
+"""One cell of the grid (event type, bucket, horizon, template): both sides from one pass.
+
+Belongs here: everything a candidate's row holds that does not depend on other candidates. Mirrored
+sides share the series, for y becomes -y. Not here: multiplicity and the verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quantlab_pipeline.core.clocks import DAY_MINUTES
+from quantlab_pipeline.research.validation.inputs import EventArrays
+from quantlab_pipeline.research.validation.slices import SliceTable, slice_table, summary
+from quantlab_pipeline.simulation.costs import best_participation
+
+if TYPE_CHECKING:
+    from quantlab_pipeline.kernels.calendar_time import CalendarSums, Events
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BPS = 1e4
+POWER_Z = 0.8416212335729143
+"""Normal quantile of 0.8: the margin for a power of 80 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell's events and sums: `chosen` int64[n] indexes `EventArrays`, `sign` [n] the rule's."""
+
+    chosen: IntArray
+    sign: FloatArray
+    n_dropped: int
+    sums: CalendarSums
+    day_sums: FloatArray
+    gross: FloatArray
+    cost: FloatArray
+    fixed_bps: float
+    sigma_d_bps: float
+    volume_usd: float
+    active_days: int
+    assumed: float
+    slices: SliceTable
+
+
+class Workspace:
+    """The two series of T minutes that every cell overwrites."""
+
+    def __init__(self, n_minutes: int) -> None:
+        self.y = np.empty(n_minutes)
+        self.contrast = np.empty(n_minutes)
+
+
+def choose(
+    arrays: EventArrays, event_type: str, bucket: str, h: int, template: str
+) -> tuple[IntArray, int]:
+    """Events that the cell trades (indices by symbol and entry), and how many it leaves out.
+
+    Left out of both sides alike: no sign, no price at entry or exit, too few prices on the way, an
+    exit beyond the window, unknown costs.
+    """
+    where = arrays.where.get(event_type, slice(0, 0))
+    wanted = arrays.buckets[bucket][where]
+    traded = wanted & arrays.usable[h, where] & (arrays.signs[template][where] != 0)
+    dropped = int(np.count_nonzero(wanted) - np.count_nonzero(traded))
+    return np.flatnonzero(traded) + where.start, dropped
+
+
+def kernel_events(arrays: EventArrays, chosen: IntArray, sign: FloatArray) -> Events:
+    """The chosen events as the kernel takes them."""
+    from quantlab_pipeline.kernels.calendar_time import Events
+
+    return Events(arrays.symbol[chosen], arrays.entry[chosen], sign)
+
+
+def measure_cell(
+    arrays: EventArrays,
+    chosen: IntArray,
+    n_dropped: int,
+    h: int,
+    horizon_min: int,
+    template: str,
+    slice_min_days: int,
+    space: Workspace,
+) -> Cell:
+    """Sums, costs and slices of one cell; `space` is overwritten."""
+    from quantlab_pipeline.kernels.calendar_time import calendar_sums
+
+    sign = arrays.signs[template][chosen]
+    events = kernel_events(arrays, chosen, sign)
+    sums = calendar_sums(events, horizon_min, arrays.paths.world, space.y, space.contrast)
+    costs = arrays.costs
+    gross = sign * arrays.paths.long_return[h, chosen]
+    day_sums = space.y.reshape(-1, DAY_MINUTES).sum(axis=1)
+    cost = costs.total[h, chosen] / BPS
+    slices = slice_table(arrays, chosen, sign, cost, horizon_min, slice_min_days, space.y)
+    return Cell(
+        chosen=chosen,
+        sign=sign,
+        n_dropped=n_dropped,
+        sums=sums,
+        day_sums=day_sums,
+        gross=gross,
+        cost=cost,
+        fixed_bps=_mean(costs.fixed[h, chosen]),
+        sigma_d_bps=_median(costs.sigma_d_bps[chosen]),
+        volume_usd=_median(costs.volume_usd[chosen]),
+        active_days=np.unique(arrays.day[chosen]).size,
+        assumed=_mean(costs.assumed[h, chosen]),
+        slices=slices,
+    )
+
+
+def side_of(cell: Cell, side: int, impact_y: float, z_first: float) -> dict[str, Any]:
+    """The columns of one side. `z_first` is the z that the best of the budget needs.
+
+    Undefined figures (no event, no variance) are None.
+    """
+    n, total_cost = cell.chosen.size, float(cell.cost.sum())
+    gross, cost = _ratio(side * cell.sums.total, n), _ratio(total_cost, n)
+    inference, se = _inference(cell, side, total_cost)
+    return {
+        **_counts(cell, side),
+        "gross_bps": _bps(gross),
+        "cost_bps": _bps(cost),
+        "net_bps": None if gross is None or cost is None else (gross - cost) * BPS,
+        "se_bps": _bps(se),
+        "mde80_bps": None if se is None else (z_first + POWER_Z) * se * BPS,
+        "cost_breakeven": None if gross is None or cost is None else _ratio(gross, cost),
+        **inference,
+        **summary(cell.slices, side),
+        "capacity_usd": _capacity(cell, gross, impact_y),
+        "assumed_spread_share": cell.assumed if n else None,
+    }
+
+
+def _inference(cell: Cell, side: int, total_cost: float) -> tuple[dict[str, Any], float | None]:
+    """Both z net of cost, the larger p, and the binding statistic's standard error.
+
+    The binding statistic has the smaller z. The contrast shows only the share `kept` of an effect,
+    so that in units of the effect its standard error is sqrt(V) / (n kept).
+    """
+    from scipy.special import ndtr
+
+    n, sums = cell.chosen.size, cell.sums
+    deviations = math.sqrt(sums.variance), math.sqrt(sums.contrast_variance)
+    z_raw = _ratio(side * sums.total - total_cost, deviations[0])
+    z_contrast = _ratio(side * sums.contrast_total - total_cost, deviations[1])
+    if z_raw is None or z_contrast is None:
+        return {"z_raw": z_raw, "z_contrast": z_contrast, "p": None}, None
+    raw_binds = z_raw < z_contrast
+    se = _ratio(deviations[0], n) if raw_binds else _ratio(deviations[1], n * sums.kept)
+    p = float(ndtr(-min(z_raw, z_contrast)))
+    return {"z_raw": z_raw, "z_contrast": z_contrast, "p": p}, se
+
+
+def _counts(cell: Cell, side: int) -> Mapping[str, Any]:
+    n = cell.chosen.size
+    net = side * cell.gross - cell.cost
+    squares = float(np.sum(cell.day_sums**2))
+    spread = float(np.var(cell.gross, ddof=1)) if n > 1 else None
+    active = cell.day_sums[cell.day_sums != 0.0]
+    return {
+        "n_events": n,
+        "n_dropped": cell.n_dropped,
+        "active_days": cell.active_days,
+        "n_eff": None if spread is None else _ratio(n * n * spread, cell.sums.variance),
+        "eff_days": _ratio(squares**2, float(np.sum(cell.day_sums**4))),
+        "sigma_h_bps": None if spread is None else math.sqrt(spread) * BPS,
+        "z_naive": _student(net),
+        "t_day": _student(side * active),
+    }
+
+
+def _student(values: FloatArray) -> float | None:
+    """Mean over its iid standard error; None below two values."""
+    if values.size < 2:
+        return None
+    return _ratio(float(values.mean()), float(values.std(ddof=1)) / math.sqrt(values.size))
+
+
+def _capacity(cell: Cell, gross: float | None, impact_y: float) -> float | None:
+    """Most profitable notional of one trade at the events' median volatility and volume, USD.
+
+    A trade never takes more than a day's volume. Square-root law of `simulation.costs`.
+    """
+    if gross is None:
+        return None
+    share = best_participation(gross * BPS, cell.fixed_bps, cell.sigma_d_bps, impact_y)
+    return min(share, 1.0) * cell.volume_usd
+
+
+def _ratio(value: float, by: float) -> float | None:
+    return value / by if by > 0.0 else None
+
+
+def _bps(value: float | None) -> float | None:
+    return None if value is None else value * BPS
+
+
+def _mean(values: FloatArray) -> float:
+    return float(values.mean()) if values.size else math.nan
+
+
+def _median(values: FloatArray) -> float:
+    return float(np.median(values)) if values.size else math.nan

@@ -1,0 +1,180 @@
+"""From a study's tables to `phase2_candidates`: every candidate of the family, tested or counted.
+
+Belongs here: the order of the work. The statistic lives in `cells` and the kernel, multiplicity in
+`multiplicity`, the verdict in `gate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from quantlab_pipeline.core.errors import SpecError
+from quantlab_pipeline.core.verdicts import Outcome
+from quantlab_pipeline.research.validation import gate
+from quantlab_pipeline.research.validation.cells import (
+    Workspace,
+    choose,
+    measure_cell,
+    side_of,
+)
+from quantlab_pipeline.research.validation.family import Candidate, Question, expand_family
+from quantlab_pipeline.research.validation.inputs import EventArrays, ValidationInputs, prepare
+from quantlab_pipeline.research.validation.multiplicity import (
+    benjamini_hochberg,
+    benjamini_yekutieli,
+    first_step_z,
+)
+from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
+from quantlab_pipeline.research.validation.spec import (
+    CandidateFamily,
+    Template,
+    V1Thresholds,
+    horizon_minutes,
+)
+from quantlab_pipeline.simulation.costs import CostModel
+
+UNTESTED: dict[str, Any] = {"n_events": 0, "n_dropped": 0, "active_days": 0, "n_slices": 0}
+
+
+def question_of(inputs: ValidationInputs) -> Question:
+    """What the study asks, for `expand_family` and the ledger."""
+    return Question(inputs.event_specs, inputs.symbols, inputs.days[0], inputs.days[-1])
+
+
+def evaluate_family(
+    inputs: ValidationInputs,
+    family: CandidateFamily,
+    costs: CostModel,
+    thresholds: V1Thresholds,
+    budget: int,
+    *,
+    budget_spent: bool = False,
+) -> pl.DataFrame:
+    """`phase2_candidates` of the study: one row per candidate of the whole family.
+
+    `budget` is the number of tests that the lineage may make, and all that multiplicity counts.
+    With `budget_spent` nothing is measured: a result that is not counted may not be seen. SpecError
+    if the gate's q is looser than the family's, under which its trials are registered.
+    """
+    if thresholds.q > family.q:
+        raise SpecError(
+            f"Gate V1's q ({thresholds.q}) is looser than the family's ({family.q}).",
+            "Set `q` of section `v1` in gates.yaml to at most that of the candidate family.",
+            gate_q=thresholds.q,
+            family_q=family.q,
+        )
+    candidates = expand_family(family, question_of(inputs), costs)
+    reasons = {
+        (event_type, template.name): gate.BUDGET_SPENT
+        if budget_spent
+        else why_not_evaluable(inputs, event_type, template)
+        for event_type in inputs.event_specs
+        for template in family.templates
+    }
+    z_first = first_step_z(thresholds.q, budget)
+    if set(reasons.values()) <= {gate.BUDGET_SPENT}:
+        rows = [_untested(c, gate.BUDGET_SPENT) for c in candidates]
+    else:
+        arrays = prepare(inputs, family, costs)
+        rows = _rows(candidates, reasons, arrays, family, costs, thresholds, z_first)
+    return _judged(rows, inputs, thresholds, budget)
+
+
+def why_not_evaluable(inputs: ValidationInputs, event_type: str, template: Template) -> str | None:
+    """Reason why no candidate of this type and template can be tested, or None.
+
+    An absent dataset outranks the event gate: it explains it.
+    """
+    if event_type in inputs.missing:
+        return f"{gate.DATASET_ABSENT}:{inputs.missing[event_type]}"
+    if template.dataset in inputs.absent_datasets:
+        return f"{gate.DATASET_ABSENT}:{template.dataset}"
+    if template.feature is not None and template.feature not in inputs.features.columns:
+        return f"{gate.DATASET_ABSENT}:{template.dataset or template.feature}"
+    return None if event_type in inputs.admitted else gate.E1_NOT_PASSED
+
+
+def _rows(
+    candidates: Sequence[Candidate],
+    reasons: dict[tuple[str, str], str | None],
+    arrays: EventArrays,
+    family: CandidateFamily,
+    costs: CostModel,
+    thresholds: V1Thresholds,
+    z_first: float,
+) -> list[dict[str, Any]]:
+    space = Workspace(arrays.paths.world.prices.shape[1])
+    impact_y = costs.profiles[family.cost_profile].impact_y
+    rows: list[dict[str, Any]] = []
+    last, cell = None, None
+    for candidate in candidates:
+        reason = reasons[candidate.event_type, candidate.template.name]
+        if reason is not None:
+            rows.append(_untested(candidate, reason))
+            continue
+        names = (candidate.event_type, candidate.bucket.name)
+        key = (*names, candidate.horizon, candidate.template.name)
+        if cell is None or key != last:
+            h = family.horizons.index(candidate.horizon)
+            chosen, n_dropped = choose(arrays, *names, h, candidate.template.name)
+            minutes = horizon_minutes(candidate.horizon)
+            cell = measure_cell(
+                arrays,
+                chosen,
+                n_dropped,
+                h,
+                minutes,
+                candidate.template.name,
+                thresholds.slice_min_days,
+                space,
+            )
+            last = key
+        measured = side_of(cell, candidate.side, impact_y, z_first)
+        rows.append({**_identity(candidate), "not_evaluable": None, **measured})
+    return rows
+
+
+def _identity(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "candidate_id": candidate.candidate_id,
+        "candidate_hash": candidate.candidate_hash,
+        "event_type": candidate.event_type,
+        "bucket": candidate.bucket.name,
+        "horizon": candidate.horizon,
+        "template": candidate.template.name,
+        "side": candidate.side,
+    }
+
+
+def _untested(candidate: Candidate, reason: str) -> dict[str, Any]:
+    return {**_identity(candidate), **UNTESTED, "not_evaluable": reason}
+
+
+def _judged(
+    rows: list[dict[str, Any]], inputs: ValidationInputs, thresholds: V1Thresholds, budget: int
+) -> pl.DataFrame:
+    """Add q-values over the budget, then status, reasons and admissibility."""
+    p = np.array([_nan(row.get("p")) for row in rows])
+    q_bh, q_by = benjamini_hochberg(p, budget), benjamini_yekutieli(p, budget)
+    clean = not inputs.synthetic and not inputs.waived
+    for row, bh, by in zip(rows, q_bh, q_by, strict=True):
+        row.update(
+            {name: None for name in PHASE2_CANDIDATES.names if name not in row},
+            q_bh=float(bh) if np.isfinite(bh) else None,
+            q_by=float(by) if np.isfinite(by) else None,
+            m_budget=budget,
+        )
+        outcome, reasons = gate.judge_row(row, thresholds)
+        row["status"] = outcome.value
+        row["reason_codes"] = ";".join(reasons)
+        row["admissible"] = clean and outcome is Outcome.PASS
+    schema = {column.name: column.dtype for column in PHASE2_CANDIDATES.columns}
+    return PHASE2_CANDIDATES.conform(pl.DataFrame(rows, schema=schema, orient="row"))
+
+
+def _nan(value: float | None) -> float:
+    return float("nan") if value is None else value
