@@ -36,8 +36,9 @@ class BarTape(NamedTuple):
 class SweepStats(NamedTuple):
     """Per variant, shape [v], in multiples of the fixed notional (1.0 = the notional).
 
-    `max_drawdown` is the deepest fall of equity from its running peak at bar closes, >= 0.
-    `daily_mean` and `daily_std` (sample) are of the P&L per day of the tape; NaN under 2 days.
+    `max_drawdown` is the deepest fall of equity from its running peak at bar closes, >= 0. `daily`
+    [v, days] is the P&L of each day of the tape; `sharpe` its mean over its sample deviation times
+    sqrt(365), NaN under 2 days or without variation. `n_fills` counts openings and closings.
     """
 
     equity: F64
@@ -45,8 +46,8 @@ class SweepStats(NamedTuple):
     spread: F64
     funding: F64
     max_drawdown: F64
-    daily_mean: F64
-    daily_std: F64
+    sharpe: F64
+    daily: F64
     n_fills: I64
 
 
@@ -54,10 +55,9 @@ class SweepStats(NamedTuple):
 def _run_one(
     tape: BarTape, target: I8, fee: float, half_spread: float, daily: F64, path: F64
 ) -> tuple[float, float, float, float, float, int]:
-    """One variant; `daily` [days] is zeroed and filled, `path` [n] or [0] receives the equity."""
+    """One variant; `daily` [days], zeros, is filled, `path` [n] or [0] receives the equity."""
     n = tape.open.size
     keep_path = path.size == n
-    daily[:] = 0.0
     quantity, last, held = 0.0, np.nan, 0
     equity, fees, spread, funding = 0.0, 0.0, 0.0, 0.0
     peak, deepest, before, n_fills, day = 0.0, 0.0, 0.0, 0, 0
@@ -114,7 +114,6 @@ def sweep(
     """
     v = targets.shape[0]
     days = int(tape.day[-1]) + 1 if tape.day.size else 0
-    daily = np.zeros(days)
     out = SweepStats(
         np.zeros(v),
         np.zeros(v),
@@ -122,19 +121,19 @@ def sweep(
         np.zeros(v),
         np.zeros(v),
         np.full(v, np.nan),
-        np.full(v, np.nan),
+        np.zeros((v, days)),
         np.zeros(v, dtype=np.int64),
     )
     for k in range(v):
-        stats = _run_one(
-            tape, targets[k], fee_bps * 1e-4, half_spread_bps * 1e-4, daily, path
-        )
+        daily = out.daily[k]
+        stats = _run_one(tape, targets[k], fee_bps * 1e-4, half_spread_bps * 1e-4, daily, path)
         out.equity[k], out.fees[k], out.spread[k] = stats[0], stats[1], stats[2]
         out.funding[k], out.max_drawdown[k], out.n_fills[k] = stats[3], stats[4], stats[5]
         if days >= 2:
             mean = daily.mean()
-            out.daily_mean[k] = mean
-            out.daily_std[k] = np.sqrt(((daily - mean) ** 2).sum() / (days - 1))
+            deviation = np.sqrt(((daily - mean) ** 2).sum() / (days - 1))
+            if deviation > 1e-15:
+                out.sharpe[k] = mean / deviation * np.sqrt(365.0)
     return out
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +28,7 @@ HOUR_US = 60 * MINUTE_US
 
 @dataclass(frozen=True, slots=True)
 class MarketTables:
-    """The tables that a simulation reads; quotes, funding and mark may be absent (None).
+    """The tables that a simulation reads; quotes, funding and mark may be absent (None) or empty.
 
     `quotes` is `tob_snapshots` (its perp leg is used); it may be lazy and is collected per symbol.
     """
@@ -35,6 +37,20 @@ class MarketTables:
     quotes: pl.DataFrame | pl.LazyFrame | None = None
     funding: pl.DataFrame | None = None
     mark_index: pl.DataFrame | None = None
+
+    def until(self, end: datetime) -> MarketTables:
+        """These tables without anything later than `end`: what a window's last instant could see."""
+
+        def cut(frame: Any) -> Any:
+            has_rows = isinstance(frame, pl.LazyFrame) or (frame is not None and frame.height)
+            return frame.filter(pl.col("ts") <= end) if has_rows else None
+
+        return MarketTables(
+            self.bars.filter(pl.col("ts") <= end),
+            cut(self.quotes),
+            cut(self.funding),
+            cut(self.mark_index),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +151,8 @@ def _tape(symbol: str, bars: pl.DataFrame, tables: MarketTables) -> Tape:
 
 
 def _quotes(symbol: str, quotes: pl.DataFrame | pl.LazyFrame | None) -> pl.DataFrame:
+    if isinstance(quotes, pl.DataFrame) and not quotes.height:
+        quotes = None
     columns = ["ts", "bid_px", "bid_qty", "ask_px", "ask_qty", "quote_age_s"]
     if quotes is None:
         return pl.DataFrame(
@@ -145,12 +163,14 @@ def _quotes(symbol: str, quotes: pl.DataFrame | pl.LazyFrame | None) -> pl.DataF
 
 
 def _settlements(symbol: str, tables: MarketTables) -> pl.DataFrame:
-    if tables.funding is None:
+    if tables.funding is None or not tables.funding.height:
         return pl.DataFrame(
             schema={"stamp_us": pl.Int64, "rate": pl.Float64, "mark_price": pl.Float64}
         )
     mine = pl.col("symbol") == symbol
-    marks = None if tables.mark_index is None else tables.mark_index.filter(mine)
+    marks = tables.mark_index
+    if marks is not None:
+        marks = marks.filter(mine) if marks.height else None
     return settlements(tables.funding.filter(mine), marks)
 
 

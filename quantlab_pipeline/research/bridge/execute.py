@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from quantlab_pipeline.core.clocks import day_end, day_of
 from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.core.records import Record, chain_head
 from quantlab_pipeline.core.verdicts import Outcome
 from quantlab_pipeline.research.bridge.gate import verdict
-from quantlab_pipeline.research.bridge.schema import BRIDGE_RESULTS, ENTRY_COLUMNS
+from quantlab_pipeline.research.bridge.schema import BRIDGE_RESULTS
 from quantlab_pipeline.research.bridge.spec import BThresholds
 from quantlab_pipeline.simulation.accounting import records_of
 from quantlab_pipeline.simulation.costs import CostModel, best_participation
@@ -46,7 +47,7 @@ class BridgeRun:
 
 
 def intents_for(entries: pl.DataFrame) -> pl.DataFrame:
-    """Signed entries (`ENTRY_COLUMNS`) as intents: leave after the horizon, one trade per entry."""
+    """Signed entries (`schema.ENTRY_COLUMNS`) as intents: leave after the horizon, one trade per entry."""
     if "stress" not in entries.columns:
         entries = entries.with_columns(stress=pl.lit(False))
     return entries.with_columns(
@@ -68,15 +69,16 @@ def run_bridge(
 ) -> BridgeRun:
     """Execute `survivors` (candidate_id, admissible, ...) and judge them.
 
-    `entries` has `ENTRY_COLUMNS`; `tables` end where the evaluation window ends (an exit beyond it
-    is truncated and counted); `days` are the window's, for turnover. One row per survivor.
+    `entries` has `schema.ENTRY_COLUMNS`; `days` are the evaluation window's: nothing later than its end is
+    read, and an entry whose exit lies beyond it is truncated and counted. One row per survivor.
     """
     ids = survivors["candidate_id"].sort().to_list()
     mine = entries.filter(pl.col("candidate_id").is_in(ids))
-    intents = intents_for(mine.select(*ENTRY_COLUMNS, *(["stress"] if "stress" in mine.columns else [])))
+    intents = intents_for(mine)
     ways = [RunSettings(s, costs.execution.profile) for s in costs.execution.latency.latency_s]
     symbols = intents["symbol"].unique().sort().to_list()
-    runs = simulate(intents, tapes(tables, symbols), instruments, costs, ways)
+    window = tables.until(day_end(days[-1]))
+    runs = simulate(intents, tapes(window, symbols), instruments, costs, ways)
     admissible = dict(survivors.select("candidate_id", "admissible").iter_rows())
     rows, records, trades = [], {}, []
     for strategy_id in ids:
@@ -102,9 +104,7 @@ def run_bridge(
 
 
 def _closed(run: Simulation, strategy_id: str) -> pl.DataFrame:
-    return run.trades.filter(
-        pl.col("strategy_id") == strategy_id, pl.col("status").is_in(CLOSED)
-    )
+    return run.trades.filter(pl.col("strategy_id") == strategy_id, pl.col("status").is_in(CLOSED))
 
 
 def _mean_net(run: Simulation, strategy_id: str) -> float | None:
@@ -164,7 +164,7 @@ def _assumed_marks(run: Simulation, strategy_id: str) -> float | None:
 
 def _precision(closed: pl.DataFrame, mean: float, fill_rate: float) -> dict[str, Any]:
     """Error clustered by the day of the decision, with G/(G-1); None below two days."""
-    day = closed.select((pl.col("ts") - pl.duration(microseconds=1)).dt.date())["ts"]
+    day = closed.select(day_of())["ts"]
     days, index = np.unique(day.to_numpy(), return_inverse=True)
     sums = np.bincount(index, closed["net_bps"].to_numpy() - mean, days.size)
     out: dict[str, Any] = {"active_days": int(days.size)}

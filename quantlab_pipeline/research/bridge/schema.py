@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from quantlab_pipeline.core.clocks import TS
 from quantlab_pipeline.core.columns import Column, TableSchema
 from quantlab_pipeline.core.verdicts import Outcome
 
-ENTRY_COLUMNS = {
+ENTRY_COLUMNS: dict[str, Any] = {
     "candidate_id": pl.String,
     "symbol": pl.String,
     "ts": TS,
@@ -44,7 +46,9 @@ BRIDGE_RESULTS = TableSchema(
         _count("n_skipped", "rows", "Never ordered: truncated, too small, liquidity unknown."),
         Column("fill_rate", pl.Float64, "1", "Entries filled of those ordered.", True, 0, le=1),
         _count("active_days", "days", "Days with a decision that became a trade."),
-        Column("worst_latency_s", pl.Float64, "s", "Latency of this row: the worst tried.", True, 0),
+        Column(
+            "worst_latency_s", pl.Float64, "s", "Latency of this row: the worst tried.", True, 0
+        ),
         _bps("gross_bps", "Mean mid-to-mid result per trade."),
         _bps("spread_bps", "Mean cost of crossing the spread twice.", 0),
         _bps("slippage_bps", "Mean cost beyond the touch: depth, impact, tick rounding."),
@@ -54,7 +58,9 @@ BRIDGE_RESULTS = TableSchema(
         _bps("se_bps", "Standard error of net_bps, clustered by day.", 0),
         Column("t_stat", pl.Float64, "1", "net_bps / se_bps.", True),
         _text("net_bps_by_latency", "JSON: latency in s -> mean net in bps."),
-        Column("turnover_per_day", pl.Float64, "1/day", "Traded value per day and symbol.", True, 0),
+        Column(
+            "turnover_per_day", pl.Float64, "1/day", "Traded value per day and symbol.", True, 0
+        ),
         Column("capacity_usd", pl.Float64, "USD", "Most profitable size of one trade.", True, 0),
         Column("executed_score", pl.Float64, "1", "t_stat x fill_rate.", True),
         Column(
