@@ -103,7 +103,8 @@ def _mistake(document: Document, model: type[BaseModel], detail: Mapping[str, An
     said = str(detail["msg"]).removeprefix("Value error, ")
     if kind == "value_error":
         where = f"`{path}`: " if path else ""
-        return _Mistake(line, f"{where}{said}", "Mend the value.")
+        named = re.findall(r"[`']([^`']+)[`']", said)
+        return _Mistake(document.line_naming(named, line), f"{where}{said}", "Mend the value.")
     said = said[:1].lower() + said[1:]
     shown = "" if isinstance(given, dict | list | tuple) else f" (got {given!r})"
     return _Mistake(line, f"`{path}`: {said}{shown}", "Mend the value.")

@@ -21,12 +21,14 @@ from quantlab_pipeline.storage.spec_errors import spec_error, suggestion
 from quantlab_pipeline.storage.yaml_lines import Document, read_document
 
 if TYPE_CHECKING:
+    from quantlab_pipeline.research.backtest.spec import BacktestSpec
     from quantlab_pipeline.research.events.spec import EventRegistry
     from quantlab_pipeline.research.features.spec import FeatureSpecs
     from quantlab_pipeline.research.gates import GatesSpec
     from quantlab_pipeline.research.labels.spec import LabelSpecs
     from quantlab_pipeline.research.portfolio.spec import PortfolioSpec
     from quantlab_pipeline.research.validation.spec import CandidateFamily
+    from quantlab_pipeline.research.walk_forward.spec import WalkForwardSpec
     from quantlab_pipeline.simulation.costs import CostModel
 
 S = TypeVar("S", bound=Spec)
@@ -156,6 +158,18 @@ class Project:
         from quantlab_pipeline.simulation.costs import CostModel
 
         return self.document("cost_model", CostModel)
+
+    def backtest(self) -> BacktestSpec:
+        """How a strategy is backtested and stressed."""
+        from quantlab_pipeline.research.backtest.spec import BacktestSpec
+
+        return self.document("backtest", BacktestSpec)
+
+    def walk_forward(self) -> WalkForwardSpec:
+        """How a strategy is refitted and judged outside its fit."""
+        from quantlab_pipeline.research.walk_forward.spec import WalkForwardSpec
+
+        return self.document("walk_forward", WalkForwardSpec)
 
     def portfolio(self) -> PortfolioSpec:
         """How strategies become one book."""

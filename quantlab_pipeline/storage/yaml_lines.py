@@ -37,9 +37,12 @@ class Document:
                 at = deeper
         return self.lines.get(at, 1)
 
-    def line_of_value(self, value: str) -> int:
-        """First line on which the scalar `value` stands; 1 if nowhere."""
-        return next((line for text, line in self.scalars if text == value), 1)
+    def line_naming(self, names: Iterable[str], start: int = 1) -> int:
+        """The line reached from `start` by going down to each of `names` that follows, in order."""
+        line = start
+        for name in names:
+            line = next((at for text, at in self.scalars if text == name and at >= line), line)
+        return line
 
 
 class _Loader(yaml.SafeLoader):
