@@ -1,6 +1,6 @@
 """Forward windows: return, best and worst log price over several horizons, by doubling windows.
 
-Belongs here: the arithmetic of one symbol's path. Which minutes have a price is the caller's matter.
+Belongs here: the arithmetic of one symbol's path. Which minutes have a price, the caller says.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def forward_windows(
     the entry or exit is not ok, lies beyond T, or the path has more than max_missing[k] minutes
     that are not fresh. The exit's own (carried) price is part of the path.
 
-    Sparse table in tiles (Bender and Farach-Colton 2000): the window of 2^j minutes is built from two of
-    2^(j-1), and any H from two overlapping powers; O(T log max H), no NaN in the inner loops.
+    Sparse table in tiles (Bender and Farach-Colton 2000): the window of 2^j minutes is built from
+    two of 2^(j-1), and any H from two overlapping powers; O(T log max H).
     Oracle: scalar loop in the tests, equal to 1e-12.
     """
     n = log_price.shape[0]

@@ -1,6 +1,6 @@
 """Make `labels_fwd`: what a long, entered one delay after each minute, earned and went through.
 
-The only verb that looks forward. It knows prices and label specs; features and events are strangers.
+The only verb that looks forward. It knows prices and label specs, neither features nor events.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def build_labels(
 def path_labels(
     prices: npt.NDArray[np.float64], fresh: npt.NDArray[np.bool_], specs: LabelSpecs
 ) -> npt.NDArray[np.float64]:
-    """float64[K, 3, T]: fwd_ret, mfe, mae of each horizon for a decision at each minute of one path.
+    """float64[K, 3, T]: fwd_ret, mfe, mae of each horizon for a decision at each minute.
 
     `prices` [T] is carried over gaps (NaN outside the symbol's life), `fresh` [T] marks observed
     minutes. NaN where a label is null.

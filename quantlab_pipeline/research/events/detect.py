@@ -1,0 +1,134 @@
+"""Find occurrences: minutes at which a trigger begins to hold, one row each.
+
+Reads features at t0 and before, nothing later; labels are strangers. Whether a type is any good is
+gate E-1's question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from quantlab_pipeline.core.clocks import DAY_MINUTES, day_of, from_us, minute_index
+from quantlab_pipeline.core.fingerprints import digest, short
+from quantlab_pipeline.research.events.expression import compile_expression
+from quantlab_pipeline.research.events.schema import EVENTS
+from quantlab_pipeline.research.events.spec import EventRegistry, EventType
+
+_SYMBOL_STRIDE = 1 << 40
+"""Larger than any minute since 1970: puts each symbol's minutes on its own stretch of one axis."""
+
+
+def detect_events(
+    features: pl.DataFrame, registry: EventRegistry, days: Sequence[date]
+) -> pl.DataFrame:
+    """Occurrences on `days` of every type whose fields are in `features`, of schema `events`.
+
+    `features` holds `days` and the day before the first (the longest cooldown); its rows may come
+    in any order. An occurrence is the first triggering minute of its symbol and type after at least
+    `cooldown_min` minutes without a triggering one: a local rule, so that a day alone and a range
+    give the same rows. `n_triggers_1d` counts triggering minutes of the day up to t0, itself among
+    them. A type with a field that is not a column of `features` gives no rows.
+    """
+    ordered = features.sort("symbol", "ts")
+    types = [t for t in registry.event_types if set(t.required_fields) <= set(ordered.columns)]
+    if ordered.is_empty() or not types:
+        return EVENTS.empty()
+    axis = (
+        ordered.select(
+            pl.col("symbol").rank("dense").cast(pl.Int64) * _SYMBOL_STRIDE + minute_index()
+        )
+        .to_series()
+        .to_numpy()
+    )
+    wanted = ordered.select(day_of().is_in(list(days))).to_series().to_numpy()
+    triggered = ordered.select(trigger_of(t).alias(t.name) for t in types)
+    context = ordered.select("symbol", "ts", vol_regime(ordered), liq_regime(ordered))
+    parts = []
+    for event_type in types:
+        rows, counts = _onsets(triggered[event_type.name].to_numpy(), axis, event_type.cooldown_min)
+        inside = wanted[rows]
+        rows, counts = rows[inside], counts[inside]
+        severity = ordered[rows].select(compile_expression(event_type.severity_tree).alias("s"))
+        parts.append(_rows(event_type, context[rows], severity["s"], counts))
+    return EVENTS.conform(pl.concat(parts))
+
+
+def trigger_of(event_type: EventType) -> pl.Expr:
+    """Whether a minute triggers `event_type`: false, not null, where a required field is missing."""
+    severity = compile_expression(event_type.severity_tree)
+    holds = compile_expression(event_type.trigger_tree) & severity.is_not_null()
+    return (holds & evaluable(event_type)).fill_null(value=False)
+
+
+def evaluable(event_type: EventType) -> pl.Expr:
+    """Whether a minute has every field that `event_type` requires."""
+    return pl.all_horizontal(
+        pl.col(f).is_not_null() & pl.col(f).is_finite() for f in event_type.required_fields
+    )
+
+
+def vol_regime(features: pl.DataFrame) -> pl.Expr:
+    """Volatility regime at t0 from the hour's realised volatility ranked in its trailing week."""
+    return _thirds(features, "rv_1h_rank_7d", "low", "high").alias("vol_regime")
+
+
+def liq_regime(features: pl.DataFrame) -> pl.Expr:
+    """Liquidity regime at t0: `low` where price impact ranks in the day's top third."""
+    return _thirds(features, "amihud_rank_1d", "high", "low").alias("liq_regime")
+
+
+def event_id(event_type: EventType, symbol: str, ts: datetime) -> str:
+    """Sixteen hex digits that name this occurrence, the same on every machine."""
+    return short(digest([event_type.name, event_type.version, symbol, ts]), 16)
+
+
+def _onsets(
+    triggered: npt.NDArray[np.bool_], axis: npt.NDArray[np.int64], cooldown_min: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Row numbers of the onsets, and each one's triggering minutes in the day up to it."""
+    rows = np.flatnonzero(triggered)
+    at = axis[rows]
+    quiet = np.diff(at, prepend=at[:1] - _SYMBOL_STRIDE) > cooldown_min
+    since = np.searchsorted(at, at - DAY_MINUTES, side="right")
+    counts = np.arange(1, len(at) + 1) - since
+    return rows[quiet], counts[quiet]
+
+
+def _rows(
+    event_type: EventType,
+    context: pl.DataFrame,
+    severity: pl.Series,
+    counts: npt.NDArray[np.int64],
+) -> pl.DataFrame:
+    instants = context["ts"].dt.epoch("us").to_list()
+    ids = [
+        event_id(event_type, symbol, from_us(at))
+        for symbol, at in zip(context["symbol"], instants, strict=True)
+    ]
+    return context.with_columns(
+        pl.col("ts").alias("available_at"),
+        pl.Series("event_id", ids, pl.String),
+        pl.lit(event_type.name).alias("event_type"),
+        pl.lit(event_type.version, pl.Int64).alias("version"),
+        severity.alias("severity"),
+        pl.Series("n_triggers_1d", counts, pl.Int64),
+    )
+
+
+def _thirds(features: pl.DataFrame, rank: str, bottom: str, top: str) -> pl.Expr:
+    if rank not in features.columns:
+        return pl.lit("unknown")
+    return (
+        pl.when(pl.col(rank) < 1 / 3)
+        .then(pl.lit(bottom))
+        .when(pl.col(rank) >= 2 / 3)
+        .then(pl.lit(top))
+        .when(pl.col(rank).is_not_null())
+        .then(pl.lit("mid"))
+        .otherwise(pl.lit("unknown"))
+    )
