@@ -17,8 +17,8 @@ def rolling_ar1(x: Floats, start: int, window: int, min_valid: int) -> Floats:
     """Least-squares slope of x[u] on x[u-1], with intercept, over u in (t - window, t]; shape (n,).
 
     `start` is the absolute index of x[0]. A pair counts where both ends are valid; fewer than
-    `min_valid` pairs (at least 3), or no variation of x[u-1], give NaN. x[-1] is missing. Infinities
-    raise ValueError. O(n): pairwise moments joined as in Chan, Golub and LeVeque (1983).
+    `min_valid` pairs (at least 3), or no variation of x[u-1], give NaN. x[-1] is missing.
+    Infinities raise ValueError. O(n): pairwise moments joined as in Chan, Golub and LeVeque (1983).
     Oracle: `oracles.rolling`.
     """
     if np.isinf(x).any():
@@ -30,8 +30,8 @@ def rolling_ar1(x: Floats, start: int, window: int, min_valid: int) -> Floats:
 
 @njit(cache=True)
 def _add_pair(part: Floats, before: float, now: float) -> None:
-    """part = [pairs, mean of before, mean of now, sum of squares of before, sum of products]."""
-    if before != before or now != now:
+    """Update [pairs, mean of before, mean of now, sum of squares of before, sum of products]."""
+    if np.isnan(before) or np.isnan(now):
         return
     part[0] += 1.0
     step = before - part[1]

@@ -19,9 +19,10 @@ def anchored_ewm(
     """Recursion m += alpha (x - m) over valid rows, begun `warmup` rows before each block; (n,).
 
     `start` is the absolute index of x[0]; a block is `anchor` rows aligned to its multiples. The
-    first valid row seeds m. NaN is missing: m is kept and the row is NaN, as are rows with fewer than
-    `min_valid` valid rows since the restart. What the restart forgets weighs (1 - alpha)^warmup.
-    Infinities raise ValueError. O(n (1 + warmup / anchor)). Oracle: `oracles.rolling`.
+    first valid row seeds m. NaN is missing: m is kept and the row is NaN, as are rows with fewer
+    than `min_valid` valid rows since the restart. What the restart forgets weighs (1 -
+    alpha)^warmup. Infinities raise ValueError. O(n (1 + warmup / anchor)). Oracle:
+    `oracles.rolling`.
     """
     if np.isinf(x).any():
         raise ValueError("infinite values; write NaN for what is missing")
@@ -38,9 +39,9 @@ def _ewm(
     while first < x.size:
         n, m = 0, 0.0
         for t in range(max(first - warmup, 0), min(first + anchor, x.size)):
-            if x[t] == x[t]:
+            if not np.isnan(x[t]):
                 m = x[t] if n == 0 else m + alpha * (x[t] - m)
                 n += 1
             if t >= first:
-                out[t] = m if x[t] == x[t] and n >= min_valid else np.nan
+                out[t] = m if n >= min_valid and not np.isnan(x[t]) else np.nan
         first += anchor

@@ -15,8 +15,8 @@ Floats = npt.NDArray[np.float64]
 def rolling_max(x: Floats, start: int, window: int, min_valid: int) -> Floats:
     """Largest valid row in (t - window, t], shape (n,).
 
-    `start` is the absolute index of x[0]. NaN is missing; fewer than `min_valid` valid rows give NaN.
-    Infinities raise ValueError. O(n), any window: van Herk (1992), Gil and Werman (1993).
+    `start` is the absolute index of x[0]. NaN is missing; fewer than `min_valid` valid rows give
+    NaN. Infinities raise ValueError. O(n), any window: van Herk (1992), Gil and Werman (1993).
     Oracle: `oracles.rolling`.
     """
     if np.isinf(x).any():
@@ -41,13 +41,13 @@ def _maximum(x: Floats, phase: int, window: int, min_valid: int, out: Floats) ->
         if slot == 0:
             n, top = 0, -np.inf
             for back in range(window):
-                if t - 1 - back >= 0 and x[t - 1 - back] == x[t - 1 - back]:
+                if t - 1 - back >= 0 and not np.isnan(x[t - 1 - back]):
                     n += 1
                     top = max(top, x[t - 1 - back])
                 tail_n[window - 1 - back] = n
                 tail_top[window - 1 - back] = top
             n, top = 0, -np.inf
-        if x[t] == x[t]:
+        if not np.isnan(x[t]):
             n += 1
             top = max(top, x[t])
         enough = tail_n[slot + 1] + n >= min_valid

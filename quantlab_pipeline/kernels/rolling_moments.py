@@ -1,8 +1,9 @@
-"""Rolling mean and deviation over a trailing window, from partials of blocks aligned to absolute time.
+"""Rolling mean and deviation over a trailing window, from partials of blocks aligned to absolute
+time.
 
 Belongs here: sums over windows of one series. A window of `window` rows is the tail of one aligned
-block joined to the head of the next, so that a value depends on its window's rows alone and never on
-where the array began. Extremes, ranks and regressions have their own modules.
+block joined to the head of the next, so that a value depends on its window's rows alone and never
+on where the array began. Extremes, ranks and regressions have their own modules.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ def rolling_mean_deviation(
 ) -> tuple[Floats, Floats]:
     """Mean and sample deviation of the valid rows in (t - window, t], each of shape (n,).
 
-    `start` is the absolute index of x[0] and fixes the blocks. NaN is missing: it is left out and not
-    counted; fewer than `min_valid` (for the deviation: and two) valid rows give NaN. A constant
+    `start` is the absolute index of x[0] and fixes the blocks. NaN is missing: it is left out and
+    not counted; fewer than `min_valid` (for the deviation: and two) valid rows give NaN. A constant
     window has deviation 0 exactly. Infinities raise ValueError. O(n), any window.
 
     Partials are updated as in Welford (1962) and joined by the formula of Chan, Golub and LeVeque
@@ -40,7 +41,7 @@ def _refuse_infinities(x: Floats) -> None:
 
 @njit(cache=True)
 def _add(n: int, mean: float, m2: float, value: float) -> tuple[int, float, float]:
-    if value != value:
+    if np.isnan(value):
         return n, mean, m2
     step = value - mean
     mean += step / (n + 1)

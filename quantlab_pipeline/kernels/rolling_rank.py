@@ -17,9 +17,9 @@ Codes = npt.NDArray[np.int32]
 def rolling_rank(x: Floats, window: int, min_valid: int) -> Floats:
     """(#{x < x_t} + 0.5 #{x = x_t}) / n over the valid rows in (t - window, t], t included.
 
-    Shape (n,), values in (0, 1). NaN is missing: a missing x_t, or fewer than `min_valid` valid rows,
-    give NaN. Infinities raise ValueError. O(log n) a row: a binary indexed tree (Fenwick, 1994) over
-    the dense ranks of the whole array. Oracle: `oracles.rolling`.
+    Shape (n,), values in (0, 1). NaN is missing: a missing x_t, or fewer than `min_valid` valid
+    rows, give NaN. Infinities raise ValueError. O(log n) a row: a binary indexed tree (Fenwick,
+    1994) over the dense ranks of the whole array. Oracle: `oracles.rolling`.
     """
     if np.isinf(x).any():
         raise ValueError("infinite values; write NaN for what is missing")

@@ -15,10 +15,10 @@ Floats = npt.NDArray[np.float64]
 def sign_runs(value: Floats, fact_at: Floats, now: Floats, window: float, cap: int) -> Floats:
     """Signed count of the newest facts in (now - window, now] that share the newest one's sign.
 
-    `value` and `fact_at` (n,) hold the newest known fact at each row and the instant it describes, in
-    the units of `now` and `window`; a row with the same `fact_at` and another value is a correction.
-    The count stops at `cap`; a newest value of 0 gives 0; no fact (NaN), or none in the window, gives
-    NaN. O(n cap). Oracle: `oracles.rolling`.
+    `value` and `fact_at` (n,) hold the newest known fact at each row and the instant it describes,
+    in the units of `now` and `window`; a row with the same `fact_at` and another value is a
+    correction. The count stops at `cap`; a newest value of 0 gives 0; no fact (NaN), or none in the
+    window, gives NaN. O(n cap). Oracle: `oracles.rolling`.
     """
     out = np.empty(value.size)
     _runs(value, fact_at, now, window, cap, out)
@@ -34,7 +34,7 @@ def _runs(
     last = -1
     for t in range(value.size):
         out[t] = np.nan
-        if value[t] != value[t]:
+        if np.isnan(value[t]):
             continue
         if last < 0 or fact_at[t] > at[last]:
             last += 1

@@ -1,9 +1,9 @@
 """From market data to `features_pt`: each minute sees what was known at its close, and no more.
 
-Belongs here: placing every table on one minute grid by the as-of join on knowledge time, and calling
-the verbs in the order of the specs. A late row never reaches a minute that had closed before it came:
-a feature is what a decision at that minute would have read. Values depend on their own lookback
-alone, never on how a range of days was cut into runs.
+Belongs here: placing every table on one minute grid by the as-of join on knowledge time, and
+calling the verbs in the order of the specs. A late row never reaches a minute that had closed
+before it came: a feature is what a decision at that minute would have read. Values depend on their
+own lookback alone, never on how a range of days was cut into runs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from quantlab_pipeline.research.features.verbs import CUSTOM
 
 Floats = npt.NDArray[np.float64]
 CustomVerb = Callable[[FeatureInputs, pl.DataFrame], Sequence[float | None] | pl.Series | Floats]
-"""A column of the caller's own: (all inputs, keys `symbol` and `ts` of the grid) -> one value a row."""
+"""A column of the caller's own: (all inputs, keys `symbol` and `ts` of the grid) -> one value a
+row.
+"""
 Build = Callable[[FeatureInputs, FeatureSpecs, list[date], list[str]], pl.DataFrame]
 """What PIT-1 attacks: (inputs, specs, days, symbols) -> `features_pt`."""
 
@@ -48,9 +50,9 @@ def build_features(
 ) -> pl.DataFrame:
     """One row per symbol and minute of `days`; null where an input is missing or still warming up.
 
-    `inputs` should reach `specs.lookback_days` before each day; what is not there is missing. `extra`
-    has the function of every spec with the verb `custom`. Sorted by symbol and ts; `available_at` is
-    `ts`. SpecError if a column has no spec, or a custom spec no function.
+    `inputs` should reach `specs.lookback_days` before each day; what is not there is missing.
+    `extra` has the function of every spec with the verb `custom`. Sorted by symbol and ts;
+    `available_at` is `ts`. SpecError if a column has no spec, or a custom spec no function.
     """
     extra = extra or {}
     _require_specs(specs, extra)

@@ -14,7 +14,7 @@ from quantlab_pipeline.research.features import verbs
 from quantlab_pipeline.research.features.windows import Floats, Grid, Inputs, lagged
 
 
-def minutes_until(inputs: Inputs, params: verbs.Params, grid: Grid) -> Floats:
+def minutes_until(inputs: Inputs, _params: verbs.Params, grid: Grid) -> Floats:
     """Minutes from t to the instant in the input (minutes since 1970); NaN once it has passed."""
     left = inputs[0] - grid.now(inputs[0].size)
     return np.where(left >= 0, left, np.nan)
@@ -31,9 +31,9 @@ def sign_run(inputs: Inputs, params: verbs.RunParams, grid: Grid) -> Floats:
 
 
 def half_life(inputs: Inputs, params: verbs.HalfLifeParams, grid: Grid) -> Floats:
-    """ln 2 / -ln b in minutes, b the slope of x[u] on x[u-1] in the window; NaN outside 0 < b < 1.
+    """Half-life ln 2 / -ln b in minutes, b the slope of x[u] on x[u-1] in the window.
 
-    The time in which an Ornstein-Uhlenbeck process sampled each minute halves its distance.
+    NaN outside 0 < b < 1. The time in which an Ornstein-Uhlenbeck process sampled each minute halves its distance.
     """
     slope = rolling_ar1(inputs[0], grid.start, params.window_min, grid.min_valid)
     out = np.full(slope.size, np.nan)
@@ -44,7 +44,8 @@ def half_life(inputs: Inputs, params: verbs.HalfLifeParams, grid: Grid) -> Float
 
 def jump_flag(inputs: Inputs, params: verbs.JumpParams, grid: Grid) -> Floats:
     """1.0 where the change over one minute is past the floor and past `deviations` times the sample
-    deviation of the window's changes before it, else 0.0."""
+    deviation of the window's changes before it, else 0.0.
+    """
     change = inputs[0] - lagged(inputs[0], 1)
     _, deviation = rolling_mean_deviation(change, grid.start, params.window_min, grid.min_valid)
     usual = lagged(deviation, 1)

@@ -14,11 +14,6 @@ import polars as pl
 from quantlab_pipeline.research.market_data import schema
 
 
-def _absent(table: schema.TableSchema) -> pl.DataFrame:
-    frame: pl.DataFrame = field(default_factory=table.empty)
-    return frame
-
-
 @dataclass(frozen=True, slots=True)
 class FeatureInputs:
     """Frames of `market_data.schema`; one that a market lacks has no rows.
@@ -26,20 +21,20 @@ class FeatureInputs:
     A row may stand twice with one `ts`: the later `available_at` is a correction.
     """
 
-    bars_perp: pl.DataFrame = _absent(schema.BARS_1M_PERP)
-    bars_spot: pl.DataFrame = _absent(schema.BARS_1M_SPOT)
-    funding: pl.DataFrame = _absent(schema.FUNDING)
-    mark_index: pl.DataFrame = _absent(schema.MARK_INDEX)
-    open_interest: pl.DataFrame = _absent(schema.OPEN_INTEREST)
-    tob_1m_agg: pl.DataFrame = _absent(schema.TOB_1M_AGG)
-    basis_state: pl.DataFrame = _absent(schema.BASIS_STATE)
+    bars_perp: pl.DataFrame = field(default_factory=schema.BARS_1M_PERP.empty)
+    bars_spot: pl.DataFrame = field(default_factory=schema.BARS_1M_SPOT.empty)
+    funding: pl.DataFrame = field(default_factory=schema.FUNDING.empty)
+    mark_index: pl.DataFrame = field(default_factory=schema.MARK_INDEX.empty)
+    open_interest: pl.DataFrame = field(default_factory=schema.OPEN_INTEREST.empty)
+    tob_1m_agg: pl.DataFrame = field(default_factory=schema.TOB_1M_AGG.empty)
+    basis_state: pl.DataFrame = field(default_factory=schema.BASIS_STATE.empty)
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Frames by the name of their table, in the order of the fields."""
         return {_table_of(f.name): getattr(self, f.name) for f in fields(self)}
 
     def with_tables(self, frames: Mapping[str, pl.DataFrame]) -> FeatureInputs:
-        """A copy in which the tables named in `frames` are replaced. KeyError for an unknown one."""
+        """A copy with the tables in `frames` replaced. KeyError for an unknown one."""
         by_table = {_table_of(f.name): f.name for f in fields(self)}
         return replace(self, **{by_table[table]: frame for table, frame in frames.items()})
 

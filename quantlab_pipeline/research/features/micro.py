@@ -11,12 +11,12 @@ from quantlab_pipeline.research.features import verbs
 from quantlab_pipeline.research.features.windows import Floats, Grid, Inputs
 
 
-def liquidity_stress(inputs: Inputs, params: verbs.StressParams, grid: Grid) -> Floats:
+def liquidity_stress(inputs: Inputs, params: verbs.StressParams, _grid: Grid) -> Floats:
     """Composite in [0, 1]: ws * spread rank + wd * (1 - depth rank) + wi * |imbalance|.
 
     Inputs: rank of the spread, rank of the depth, imbalance in [-1, 1]. It does not fall when the
-    spread's rank or the imbalance's size rises, nor rise when the depth's rank does. NaN if any input
-    is.
+    spread's rank or the imbalance's size rises, nor rise when the depth's rank does. NaN if any
+    input is.
     """
     spread_rank, depth_rank, imbalance = inputs
     stress = (

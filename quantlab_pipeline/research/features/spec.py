@@ -44,9 +44,9 @@ class FeatureSpec(Spec):
 
     `inputs` are `table.column`, or `features.name` for a feature stated above this one. `verb` and
     `params` say how it is computed; `lookback_min` is the age of the oldest row that a value may
-    depend on, and `warmup_min` the minutes of gapless input before the first value, both through all
-    its inputs. `min_valid` is the least number of valid rows in the verb's window. `needs` are the
-    tables without which there is no value.
+    depend on, and `warmup_min` the minutes of gapless input before the first value, both through
+    all its inputs. `min_valid` is the least number of valid rows in the verb's window. `needs` are
+    the tables without which there is no value.
     """
 
     inputs: tuple[str, ...] = Field(min_length=1)
@@ -82,7 +82,9 @@ class FeatureSpec(Spec):
             key = ".".join(str(part) for part in first["loc"])
             raise ValueError(f"`{self.verb}`: `{key}`: {first['msg']}") from error
         if window is not None and self.min_valid > max(window, 1):
-            raise ValueError(f"`min_valid` {self.min_valid} is more than the window's {window} rows")
+            raise ValueError(
+                f"`min_valid` {self.min_valid} is more than the window's {window} rows"
+            )
         return self
 
     @property
@@ -192,9 +194,9 @@ def _require_equal(name: str, key: str, declared: object, needed: object) -> Non
 class Pit1Thresholds(Spec):
     """How hard PIT-1 attacks. No leaked row is allowed, ever; that is not a threshold.
 
-    `instants_per_range`: attacked instants a call. `changed_log_sd`: deviation of the log factor put
-    on every value that is not known yet. `deleted_share`, `revised_share`: share of such rows that
-    vanish, and of known rows that get a revised twin which arrives later.
+    `instants_per_range`: attacked instants a call. `changed_log_sd`: deviation of the log factor
+    put on every value that is not known yet. `deleted_share`, `revised_share`: share of such rows
+    that vanish, and of known rows that get a revised twin which arrives later.
     """
 
     instants_per_range: int = Field(default=3, ge=2, le=1000)

@@ -18,8 +18,9 @@ WEEK_MIN = 7 * DAY_MINUTES
 
 
 class Params(Spec):
-    """A verb's parameters. `reach` is how many minutes before t it looks, `wait` how many minutes of
-    gapless input pass before its first value."""
+    """A verb's parameters. `reach` is how many minutes before t it looks, `wait` how many minutes
+    of gapless input pass before its first value.
+    """
 
     def reach(self) -> int:
         """Minutes before t of the oldest row that the value at t may depend on."""
@@ -119,7 +120,8 @@ class HalfLifeParams(WindowParams):
 
 class JumpParams(WindowParams):
     """A change over one minute of at least `floor_bps` and `deviations` times the deviation of the
-    changes in the `window_min` minutes before it."""
+    changes in the `window_min` minutes before it.
+    """
 
     deviations: float = Field(gt=0)
     floor_bps: float = Field(ge=0)
@@ -135,7 +137,8 @@ class JumpParams(WindowParams):
 
 class AverageRangeParams(Params):
     """Wilder's smoothing with weight 1 / `window_min`, begun `restart_before_day_min` before each
-    UTC day."""
+    UTC day.
+    """
 
     window_min: int = Field(ge=2, le=DAY_MINUTES)
     restart_before_day_min: int = Field(ge=DAY_MINUTES // 2, le=WEEK_MIN)

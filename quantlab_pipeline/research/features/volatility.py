@@ -39,7 +39,7 @@ def average_range(inputs: Inputs, params: verbs.AverageRangeParams, grid: Grid) 
     )
 
 
-def wick(inputs: Inputs, params: verbs.Params, grid: Grid) -> Floats:
+def wick(inputs: Inputs, _params: verbs.Params, _grid: Grid) -> Floats:
     """Lower minus upper wick in bps of the close: positive after a rejected low.
 
     Inputs: open, high, low, close.

@@ -23,7 +23,8 @@ Inputs = Sequence[Floats]
 @dataclass(frozen=True, slots=True)
 class Grid:
     """Where a symbol's arrays lie in time: minute index (since 1970) of the first row, and how many
-    valid rows the verb's window needs."""
+    valid rows the verb's window needs.
+    """
 
     start: int
     min_valid: int
@@ -34,7 +35,7 @@ class Grid:
 
 
 def quotient_or_missing(above: Floats, below: Floats) -> Floats:
-    """above / below; NaN where `below` is not above 0, or too small for a finite value."""
+    """Quotient above / below; NaN where `below` is not above 0, or too small for a finite value."""
     out = np.full(above.size, np.nan)
     with np.errstate(over="ignore"):
         np.divide(above, below, out=out, where=below > 0)
@@ -56,32 +57,32 @@ def lagged(x: Floats, rows: int) -> Floats:
     return out
 
 
-def level(inputs: Inputs, params: verbs.LevelParams, grid: Grid) -> Floats:
-    """scale * x."""
+def level(inputs: Inputs, params: verbs.LevelParams, _grid: Grid) -> Floats:
+    """The input times `scale`."""
     return params.scale * inputs[0]
 
 
-def difference(inputs: Inputs, params: verbs.ChangeParams, grid: Grid) -> Floats:
+def difference(inputs: Inputs, params: verbs.ChangeParams, _grid: Grid) -> Floats:
     """x[t] - x[t - window]."""
     return inputs[0] - lagged(inputs[0], params.window_min)
 
 
-def log_change(inputs: Inputs, params: verbs.ChangeParams, grid: Grid) -> Floats:
+def log_change(inputs: Inputs, params: verbs.ChangeParams, _grid: Grid) -> Floats:
     """1e4 ln(x[t] / x[t - window]), in bps; NaN where either is not above 0."""
     return log_bps(inputs[0], lagged(inputs[0], params.window_min))
 
 
-def log_ratio(inputs: Inputs, params: verbs.Params, grid: Grid) -> Floats:
+def log_ratio(inputs: Inputs, _params: verbs.Params, _grid: Grid) -> Floats:
     """1e4 ln(x / y), in bps; NaN where either is not above 0."""
     return log_bps(inputs[0], inputs[1])
 
 
-def quotient(inputs: Inputs, params: verbs.Params, grid: Grid) -> Floats:
-    """x / y; NaN where y is not above 0."""
+def quotient(inputs: Inputs, _params: verbs.Params, _grid: Grid) -> Floats:
+    """First over second input; NaN where the second is not above 0."""
     return quotient_or_missing(inputs[0], inputs[1])
 
 
-def flag(inputs: Inputs, params: verbs.FlagParams, grid: Grid) -> Floats:
+def flag(inputs: Inputs, params: verbs.FlagParams, _grid: Grid) -> Floats:
     """1.0 where x is at or past the bound, else 0.0; NaN stays NaN."""
     x = inputs[0]
     if params.at_least is not None:
@@ -116,5 +117,5 @@ def rank(inputs: Inputs, params: verbs.RankParams, grid: Grid) -> Floats:
 
 
 def ratio_to_mean(inputs: Inputs, params: verbs.WindowParams, grid: Grid) -> Floats:
-    """x / mean of the window that ends with x; NaN where the mean is not above 0."""
+    """Value over the mean of the window that ends with x; NaN where the mean is not above 0."""
     return quotient_or_missing(inputs[0], rolling_mean(inputs, params, grid))
