@@ -59,7 +59,7 @@ def detect_events(
 
 
 def trigger_of(event_type: EventType) -> pl.Expr:
-    """Whether a minute triggers `event_type`: false, not null, where a required field is missing."""
+    """Whether a minute triggers `event_type`; false, not null, where a field is missing."""
     severity = compile_expression(event_type.severity_tree)
     holds = compile_expression(event_type.trigger_tree) & severity.is_not_null()
     return (holds & evaluable(event_type)).fill_null(value=False)

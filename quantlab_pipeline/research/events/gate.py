@@ -35,10 +35,10 @@ def judge_e1(event_quality: pl.DataFrame, thresholds: E1Thresholds) -> list[Item
     """One verdict per row of `event_quality`, in its order.
 
     NOT_EVALUABLE with DATASET_ABSENT:<name> where the market lacks a dataset that the type
-    requires, or with NO_EVALUABLE_MINUTE where its features are null throughout. Else FAIL with every reason
-    that holds, PASS without any. A value on its threshold is inside. A share that could not be
-    measured has no part in the verdict: it is null only where there are no events, which is
-    TOO_RARE already, or no senior type to overlap with.
+    requires, or with NO_EVALUABLE_MINUTE where its features are null throughout. Else FAIL with
+    every reason that holds, PASS without any. A value on its threshold is inside. A null share has
+    no part in the verdict: it is null only where there are no events, which is TOO_RARE already, or
+    no senior type to overlap with.
     """
     return [_judge(row, thresholds) for row in event_quality.iter_rows(named=True)]
 
