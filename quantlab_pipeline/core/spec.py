@@ -14,7 +14,7 @@ from quantlab_pipeline.core.fingerprints import digest
 class Spec(BaseModel):
     """A closed, immutable document. Unknown keys fail; equal content has an equal hash."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True)
 
     def spec_hash(self) -> str:
         """Tagged digest of the content; independent of key order and white space."""

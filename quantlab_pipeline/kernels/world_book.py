@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 class QuoteMinutes(NamedTuple):
     """One book's minutes, [T] each; log prices in units of ln(ticks).
 
-    `x_open`, `x_close` the path at both ends, `x_low`, `x_high` its extremes, `sigma` its deviation;
+    `x_open`, `x_close` the path's ends, `x_low`, `x_high` its extremes, `sigma` its deviation;
     `is_wick` marks minutes whose middle quote sits on an extreme (+1 high, -1 low, 0 none);
     `spread` and `bid_close` in ticks, `depth` in lots.
     """
@@ -53,7 +53,7 @@ def quote_stream(
     The mid follows a Brownian bridge from open to close, kept within the extremes; a third of the
     inner quotes is one tick wider; the last quote of a minute is its closing quote. Neighbouring
     quotes always differ. Stamps are whole milliseconds, strictly ascending, inside the minute.
-    Returns ms since the first minute's open, bid ticks, bid lots, ask ticks, ask lots: [T n] each.
+    Returns ms since the first open, bid ticks, bid lots, ask ticks, ask lots: [T n] each.
     Finite input only. O(T n). Oracle: tests, oracles/world_book.py.
     """
     n_minutes, n = draws.place.shape
