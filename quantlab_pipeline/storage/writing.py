@@ -1,0 +1,182 @@
+"""From a frame to a partition's files and manifest: split, encode, put, and the manifest last.
+
+Belongs here: what makes the bytes of a partition. Which lineage and hashes go into its manifest is
+the lake's to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from quantlab_pipeline.core.clocks import day_of
+from quantlab_pipeline.core.errors import QuantlabError
+from quantlab_pipeline.core.tables import TableSpec
+from quantlab_pipeline.storage.manifests import (
+    FileEntry,
+    Manifest,
+    ManifestStore,
+    data_key,
+    partition_key,
+)
+from quantlab_pipeline.storage.objects import Objects
+
+_ROW_GROUP = 1 << 17
+_ZSTD_LEVEL = 3
+
+Frames = pl.DataFrame | Mapping[str, pl.DataFrame] | Mapping[date, pl.DataFrame] | None
+
+
+class PartitionRowsError(QuantlabError):
+    """A frame has rows outside the partitions it is written to, or none where some are due."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """What a write did: files written anew, files whose bytes were there already, rows in all.
+
+    `fingerprints` are the manifests' now, by partition; `replaced` lists the partitions whose
+    manifest changed.
+    """
+
+    written: int
+    unchanged: int
+    rows: int
+    fingerprints: Mapping[str, str]
+    replaced: tuple[str, ...]
+
+
+def encode_parquet(frame: pl.DataFrame) -> bytes:
+    """Parquet under zstd; the same rows give the same bytes with any number of threads."""
+    buffer = io.BytesIO()
+    frame.rechunk().write_parquet(
+        buffer,
+        compression="zstd",
+        compression_level=_ZSTD_LEVEL,
+        row_group_size=_ROW_GROUP,
+        statistics=True,
+    )
+    return buffer.getvalue()
+
+
+def split(spec: TableSpec, frames: Frames, partitions: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """One validated frame per partition key, sorted by the table's key.
+
+    Raises SchemaError for a frame that is not of the schema and PartitionRowsError for rows outside
+    `partitions`. A partition without rows gets an empty frame.
+    """
+    whole, given = _whole(spec, frames, partitions)
+    whole = spec.schema.validate(whole.sort(*spec.schema.key))
+    if spec.partition == "study":
+        parts = {given[0]: whole} if whole.height else {}
+    else:
+        dated = whole.with_columns(day_of().alias("_day"))
+        grouped = dated.partition_by("_day", maintain_order=True, include_key=False, as_dict=True)
+        parts = {f"day={key[0]}": frame for key, frame in grouped.items()}
+    stray = sorted(set(parts) - set(partitions))
+    if stray:
+        raise PartitionRowsError(
+            f"{spec.name} has rows of {', '.join(stray[:3])}, which are not being written.",
+            "Cut the frame to the run's partitions: day D owns ts in (D 00:00, D+1 00:00].",
+            table=spec.name,
+            partitions=stray,
+        )
+    return {p: parts.get(p, whole.clear()) for p in partitions}
+
+
+def _whole(
+    spec: TableSpec, frames: Frames, partitions: Sequence[str]
+) -> tuple[pl.DataFrame, Sequence[str]]:
+    """All rows in one frame. Frames by study stay apart: only one study is written at a time."""
+    if frames is None:
+        return spec.schema.empty(), partitions
+    if isinstance(frames, pl.DataFrame):
+        given: Sequence[str] = partitions
+        whole = frames
+    else:
+        keyed = {partition_key(spec.partition, k): v for k, v in frames.items()}
+        given = list(keyed)
+        whole = pl.concat(list(keyed.values())) if keyed else spec.schema.empty()
+    if spec.partition == "study" and len(given) != 1:
+        raise PartitionRowsError(
+            f"{spec.name} was given rows of {len(given)} studies at once.",
+            "Write one study at a time.",
+            table=spec.name,
+        )
+    return whole, given
+
+
+def require_rows(
+    spec: TableSpec, parts: Mapping[str, pl.DataFrame], absent_reason: str | None
+) -> None:
+    """Refuse a silent hole: PartitionRowsError for partitions without rows and without a reason."""
+    empty = [p for p, frame in parts.items() if not frame.height]
+    if empty and not spec.may_be_empty and absent_reason is None:
+        raise PartitionRowsError(
+            f"{spec.name} has no rows for {', '.join(empty[:3])} ({len(empty)} in all).",
+            "Give an absent_reason if that is right, or mend what should have made them.",
+            table=spec.name,
+            partitions=empty,
+        )
+
+
+class PartitionWriter:
+    """Puts partitions into the store so that a kill at any instant leaves the old one whole."""
+
+    def __init__(self, objects: Objects, manifests: ManifestStore) -> None:
+        self._objects = objects
+        self._manifests = manifests
+
+    def put_files(
+        self, spec: TableSpec, partition: str, frame: pl.DataFrame
+    ) -> tuple[tuple[FileEntry, ...], int]:
+        """Entries of the partition's files, and how many had to be written."""
+        entries, written = [], 0
+        before = self._manifests.current(spec.name, partition)
+        listed = set(before.files) if before is not None else set()
+        for symbol, part in _by_symbol(spec, frame):
+            data = encode_parquet(part)
+            sha = hashlib.sha256(data).hexdigest()
+            entry = FileEntry(
+                symbol, f"{sha[:32]}.parquet", f"sha256:{sha}", part.height, len(data)
+            )
+            written += self._put(spec.name, partition, entry, data, entry in listed)
+            entries.append(entry)
+        return tuple(entries), written
+
+    def put_manifest(self, manifest: Manifest) -> bool:
+        """Make `manifest` the one in force; False if it already was."""
+        before = self._manifests.current(manifest.table, manifest.partition)
+        if before is not None and before.fingerprint == manifest.fingerprint:
+            return False
+        self._manifests.put(manifest)
+        return True
+
+    def _put(self, table: str, partition: str, entry: FileEntry, data: bytes, listed: bool) -> bool:
+        key = data_key(table, partition, entry)
+        stat = self._objects.stat(key)
+        if stat is not None and stat.size == entry.bytes and self._same(key, data):
+            if not listed:
+                # An unlisted file is garbage to a sweep; young files are spared by it.
+                self._objects.touch(key)
+            return False
+        self._objects.put(key, data)
+        return True
+
+    def _same(self, key: str, data: bytes) -> bool:
+        return self._objects.get(key) == data
+
+
+def _by_symbol(spec: TableSpec, frame: pl.DataFrame) -> list[tuple[str | None, pl.DataFrame]]:
+    if not frame.height:
+        return []
+    if spec.partition == "study" or "symbol" not in frame.columns:
+        return [(None, frame)]
+    parts = frame.partition_by("symbol", maintain_order=True, as_dict=True)
+    named = {str(key[0]): part for key, part in parts.items()}
+    return [(symbol, named[symbol]) for symbol in sorted(named)]
