@@ -111,9 +111,10 @@ def _mistake(document: Document, model: type[BaseModel], detail: Mapping[str, An
 
 
 def _path_steps(document: Document, location: Sequence[str | int]) -> set[str]:
-    steps, at = set(), ()
+    steps: set[str] = set()
+    at: tuple[str, ...] = ()
     for step in location:
-        deeper: tuple[str, ...] = (*at, str(step))
+        deeper = (*at, str(step))
         if deeper in document.lines:
             at = deeper
             steps.add(str(step))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -48,7 +48,8 @@ class Document:
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's core types and dates: `on` and `no` are words, 1e-3 is a number."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str | None, list[tuple[str, re.Pattern[str]]]]] = {}
+
+_Loader.yaml_implicit_resolvers = {}
 
 
 _PATTERNS = {
