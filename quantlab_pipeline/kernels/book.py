@@ -20,6 +20,8 @@ IMBALANCE_MEAN, IMBALANCE_STD = 5, 6
 BID_LAST, ASK_LAST, MID_LAST = 7, 8, 9
 VALID_FRAC, STALENESS = 10, 11
 UPDATES, LOCKED, CROSSED, STALE, INVALID = 0, 1, 2, 3, 4
+LATE = STALE
+"""In a stream of messages nothing is stale yet; the row counts those that go back in time."""
 
 
 class Quotes(NamedTuple):
@@ -32,53 +34,7 @@ class Quotes(NamedTuple):
     ask_qty: Any
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def sample_quotes(
-    quotes: Quotes, grid_us: Any, state_f: Any, state_i: Any, out_f: Any, out_i: Any
-) -> int:
-    """Write, for each grid instant passed, the last quote at or before it; returns rows skipped.
-
-    `grid_us` is int64[G], rising. `state_f` float64[4] and `state_i` int64[3] carry the stream from
-    one piece to the next: last quote; its stamp (-1: none), next grid row, messages since the last
-    row. `out_f` float64[G, 4] and `out_i` int64[G, 2] (stamp, messages) are filled in place. A quote
-    older than its predecessor is skipped and counted, never sorted in. NaN prices pass through.
-    O(N + G).
-    """
-    skipped = 0
-    last, row, fresh = state_i[0], state_i[1], state_i[2]
-    for i in range(quotes.ts_us.shape[0]):
-        now = quotes.ts_us[i]
-        if now < last:
-            skipped += 1
-            continue
-        while row < grid_us.shape[0] and grid_us[row] < now:
-            out_f[row] = state_f
-            out_i[row, 0] = last
-            out_i[row, 1] = fresh
-            row += 1
-            fresh = 0
-        state_f[0] = quotes.bid_px[i]
-        state_f[1] = quotes.bid_qty[i]
-        state_f[2] = quotes.ask_px[i]
-        state_f[3] = quotes.ask_qty[i]
-        last = now
-        fresh += 1
-    state_i[0], state_i[1], state_i[2] = last, row, fresh
-    return skipped
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def finish_day(grid_us: Any, state_f: Any, state_i: Any, out_f: Any, out_i: Any) -> None:
-    """Fill the grid rows after the last quote of a day with that quote. Arrays as `sample_quotes`."""
-    for row in range(state_i[1], grid_us.shape[0]):
-        out_f[row] = state_f
-        out_i[row, 0] = state_i[0]
-        out_i[row, 1] = state_i[2]
-        state_i[2] = 0
-    state_i[1] = grid_us.shape[0]
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def quote_class(
     bid_px: float, bid_qty: float, ask_px: float, ask_qty: float, age_s: float, max_age_s: float
 ) -> int:
@@ -97,7 +53,59 @@ def quote_class(
     return STALE if age_s > max_age_s else 0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
+def sample_quotes(
+    quotes: Quotes, grid_us: Any, state_f: Any, state_i: Any, faults: Any, out_f: Any, out_i: Any
+) -> None:
+    """Write, for each grid instant that the quotes pass, the last quote at or before it.
+
+    `grid_us` is int64[G], rising. `state_f` float64[4] and `state_i` int64[3] carry the stream from
+    one piece to the next: last quote; its stamp (-1: none), next grid row, messages since the last
+    row. `out_f` float64[G, 4] and `out_i` int64[G, 2] (stamp, messages) are filled in place, and so
+    is `faults` int64[N_COUNTS, 2]: messages of each class (row LATE: older than a predecessor;
+    those are skipped, never sorted in) and the first one's stamp. NaN prices pass through.
+    O(N + G).
+    """
+    last, row, fresh = state_i[0], state_i[1], state_i[2]
+    for i in range(quotes.ts_us.shape[0]):
+        now = quotes.ts_us[i]
+        fault = quote_class(
+            quotes.bid_px[i], quotes.bid_qty[i], quotes.ask_px[i], quotes.ask_qty[i], 0.0, 1.0
+        )
+        if now < last:
+            fault = LATE
+        if fault:
+            faults[fault, 1] = now if faults[fault, 0] == 0 else min(now, faults[fault, 1])
+            faults[fault, 0] += 1
+        if fault == LATE:
+            continue
+        while row < grid_us.shape[0] and grid_us[row] < now:
+            out_f[row] = state_f
+            out_i[row, 0] = last
+            out_i[row, 1] = fresh
+            row += 1
+            fresh = 0
+        state_f[0] = quotes.bid_px[i]
+        state_f[1] = quotes.bid_qty[i]
+        state_f[2] = quotes.ask_px[i]
+        state_f[3] = quotes.ask_qty[i]
+        last = now
+        fresh += 1
+    state_i[0], state_i[1], state_i[2] = last, row, fresh
+
+
+@njit(cache=True)
+def finish_day(grid_us: Any, state_f: Any, state_i: Any, out_f: Any, out_i: Any) -> None:
+    """Fill the grid after a day's last quote with that quote. Arrays as in `sample_quotes`."""
+    for row in range(state_i[1], grid_us.shape[0]):
+        out_f[row] = state_f
+        out_i[row, 0] = state_i[0]
+        out_i[row, 1] = state_i[2]
+        state_i[2] = 0
+    state_i[1] = grid_us.shape[0]
+
+
+@njit(cache=True)
 def _describe(spread: Any, depth: Any, imbalance: Any, out: Any) -> None:
     n = spread.shape[0]
     ordered = np.sort(spread)
@@ -123,16 +131,17 @@ def _describe(spread: Any, depth: Any, imbalance: Any, out: Any) -> None:
         out[IMBALANCE_STD] = np.sqrt(squares / (n - 1))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def aggregate_minutes(
     samples: Any, n_updates: Any, starts: Any, max_age_s: float, slots: int
 ) -> tuple[Any, Any]:
     """Aggregates of each minute's samples: float64[M, N_FLOATS] and int64[M, N_COUNTS].
 
-    `samples` is float64[N, 6]: bid price and size, ask price and size, age (s), 1.0 where the sample
-    stands at its minute's close; minute m owns rows [starts[m], starts[m + 1]), in order of time.
-    `slots` is the number of grid points a minute has: an absent one counts as invalid. Every valid
-    sample weighs the same; NaN where there is none. Spread is on the mid, in bps. O(N log slots).
+    `samples` is float64[N, 6]: bid price and size, ask price and size, age (s), 1.0 where the
+    sample stands at its minute's close; minute m owns rows [starts[m], starts[m + 1]), in order of
+    time. `slots` is the number of grid points a minute has: an absent one counts as invalid.
+    Every valid sample weighs the same; NaN where there is none. Spread is on the mid, in bps.
+    O(N log slots).
     """
     minutes = starts.shape[0] - 1
     floats = np.full((minutes, N_FLOATS), np.nan)

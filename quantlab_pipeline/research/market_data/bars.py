@@ -1,7 +1,8 @@
 """Minute bars: from a source's rows in file order to the typed table, with every fault counted.
 
-Belongs here: the bar's stamps and the rules by which a row cannot be a bar. A minute without trades
-is a bar (zero volume, the venue's carried price); a minute without a row is a gap, which `qa` counts.
+Belongs here: the bar's stamps and the rules by which a row cannot be a bar. A minute
+without trades is a bar (zero volume, the venue's carried price); a minute without a row is a gap,
+which `qa` counts.
 """
 
 from __future__ import annotations

@@ -32,9 +32,7 @@ def basis_state(
     both = pl.concat([mids, closes.select(mids.columns)])
     log_ratio = (pl.col("perp_mid") / pl.col("spot_mid")).log()
     return BASIS_STATE.conform(
-        both.with_columns(
-            pl.col("ts").alias("available_at"), (1e4 * log_ratio).alias("basis_bps")
-        )
+        both.with_columns(pl.col("ts").alias("available_at"), (1e4 * log_ratio).alias("basis_bps"))
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from quantlab_pipeline.core.clocks import MINUTE_US, TS, day_start, to_us
+from quantlab_pipeline.core.clocks import MINUTE_US, TS, day_start, from_us, to_us
 from quantlab_pipeline.core.findings import Finding
 from quantlab_pipeline.research.market_data.parsed import ParsedTable
 from quantlab_pipeline.research.market_data.schema import TOB_1M_AGG, TOB_SNAPSHOTS
@@ -36,7 +36,8 @@ def snapshot_book(
     known. A sample is the last quote at or before the grid instant, sent on the sample's own day or
     the day before (so that a day's value does not depend on which days are sampled with it); grid
     instants before the first such quote have no row. A quote stamped exactly at midnight opens the
-    new day. Quotes that go back in time are skipped and counted as `non_monotone`.
+    new day. Quotes that go back in time are skipped and counted as `non_monotone`; crossed, locked
+    and invalid messages are sampled as sent, and counted as `crossed_quotes` and so on.
     """
     pieces = [quotes] if isinstance(quotes, pl.DataFrame) else quotes
     wanted = set(days)
@@ -72,30 +73,38 @@ class _Sampler:
         self._day: date | None = None
         self._state_f = np.full(4, np.nan)
         self._state_i = np.array([-1, 0, 0], np.int64)
-        self._skipped = 0
+        self._faults = np.zeros((0, 2), np.int64)
 
     def take(self, day: date, part: pl.DataFrame) -> None:
         """Sample one day's piece; a new day closes the one before it."""
-        from quantlab_pipeline.kernels.book import Quotes, sample_quotes
+        from quantlab_pipeline.kernels.book import LATE, Quotes, sample_quotes
 
         if self._day is None or day > self._day:
             self._open(day)
         if day != self._day:
-            self._skipped += part.height
+            self._faults[LATE, 0] += part.height
             return
         columns = [part[c].cast(pl.Float64).fill_null(np.nan).to_numpy() for c in _PRICES]
         quotes = Quotes(part["ts"].dt.epoch("us").to_numpy(), *columns)
-        self._skipped += sample_quotes(
-            quotes, self._grid, self._state_f, self._state_i, self._out_f, self._out_i
+        sample_quotes(
+            quotes,
+            self._grid,
+            self._state_f,
+            self._state_i,
+            self._faults,
+            self._out_f,
+            self._out_i,
         )
 
     def _open(self, day: date) -> None:
+        from quantlab_pipeline.kernels.book import N_COUNTS
+
         before = self._day
         self.close()
         if before is None or day - before > timedelta(days=1):
             self._state_i[0] = -1
         self._state_i[1:] = 0
-        self._day, self._skipped = day, 0
+        self._day, self._faults = day, np.zeros((N_COUNTS, 2), np.int64)
         start = to_us(day_start(day))
         step = self._grid_s * _SECOND_US
         self._grid = np.arange(start + step, start + 1440 * MINUTE_US + 1, step, dtype=np.int64)
@@ -111,13 +120,25 @@ class _Sampler:
         finish_day(self._grid, self._state_f, self._state_i, self._out_f, self._out_i)
         if self._day in self._wanted:
             self.frames.append(self._frame())
-            if self._skipped:
-                self.findings.append(self._non_monotone(self._day))
+            self.findings += self._count_messages(self._day)
 
-    def _non_monotone(self, day: date) -> Finding:
-        detail = "quotes that go back in time, skipped"
+    def _count_messages(self, day: date) -> list[Finding]:
+        from quantlab_pipeline.kernels import book as kernel
+
         dataset = DATASET_OF_LEG[self.leg]
-        return Finding(dataset, "non_monotone", self.symbol, day, self._skipped, None, detail)
+        checks = (
+            ("non_monotone", kernel.LATE, "messages that go back in time, skipped"),
+            ("crossed_quotes", kernel.CROSSED, "messages with bid > ask"),
+            ("locked_quotes", kernel.LOCKED, "messages with bid = ask"),
+            ("invalid_quotes", kernel.INVALID, "messages with a missing or non-positive value"),
+        )
+        findings = []
+        for check, row, detail in checks:
+            count, first = (int(v) for v in self._faults[row])
+            if count:
+                stamp = from_us(first) if first else None
+                findings.append(Finding(dataset, check, self.symbol, day, count, stamp, detail))
+        return findings
 
     def _frame(self) -> pl.DataFrame:
         known = self._out_i[:, 0] >= 0
@@ -184,10 +205,7 @@ def aggregate_book(
         minutes.with_columns(
             stamp.alias("ts"),
             stamp.alias("available_at"),
-            *(
-                pl.Series(name, floats[:, at]).fill_nan(None)
-                for name, at in _float_columns(kernel)
-            ),
+            *(pl.Series(name, floats[:, at]).fill_nan(None) for name, at in _float_columns(kernel)),
             *(pl.Series(name, counts[:, at]) for name, at in _count_columns(kernel)),
         )
     )
@@ -218,5 +236,3 @@ def _count_columns(kernel: Any) -> list[tuple[str, int]]:
         ("n_stale", kernel.STALE),
         ("n_invalid", kernel.INVALID),
     ]
-
-

@@ -6,6 +6,8 @@ a null. Both are `mark_index_gap` in the examination.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from quantlab_pipeline.core.clocks import MINUTE, MINUTE_US, TS
@@ -24,14 +26,13 @@ RAW_PRICE = {"open_ts": TS, "close": pl.Float64}
 """What a source gives of each series, in file order."""
 
 
-def build_mark_index(
-    mark: pl.DataFrame, index: pl.DataFrame | None, origin: Origin
-) -> ParsedTable:
+def build_mark_index(mark: pl.DataFrame, index: pl.DataFrame | None, origin: Origin) -> ParsedTable:
     """Rows of `origin.days` (schema MARK_INDEX) from RAW_PRICE rows of both series.
 
     Known at the minute's close. Set aside and counted, in either series: stamps off the minute
     (`misaligned`), prices that are missing or not positive (`non_positive_price`), repeated minutes
-    (`duplicates`). Without an index series `index_price` is null throughout.
+    (`duplicates`), rows out of order (`non_monotone`); the index's own as `index_misaligned` and so
+    on. Without an index series `index_price` is null throughout.
     """
     marks, findings = _clean(mark, origin, "mark_price")
     empty = pl.DataFrame(schema={"ts": TS, "index_price": pl.Float64})
@@ -39,7 +40,8 @@ def build_mark_index(
     frame = marks.join(indices, on="ts", how="left").with_columns(
         pl.lit(origin.symbol).alias("symbol"), pl.col("ts").alias("available_at")
     )
-    return ParsedTable(MARK_INDEX.conform(frame), (*findings, *more))
+    of_index = [replace(finding, check=f"index_{finding.check}") for finding in more]
+    return ParsedTable(MARK_INDEX.conform(frame), (*findings, *of_index))
 
 
 def _clean(raw: pl.DataFrame, origin: Origin, name: str) -> tuple[pl.DataFrame, list[Finding]]:

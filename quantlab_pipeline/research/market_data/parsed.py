@@ -1,8 +1,8 @@
 """A parsed dataset: the rows that a typed table can hold, and a count of every row that it cannot.
 
 Belongs here: the carrier between a source and the QA report, and the few verbs by which rows are
-set aside. Nothing is dropped without a finding; nothing is repaired. What a fault means for a day is
-`gate`'s matter.
+set aside. Nothing is dropped without a finding; nothing is repaired. What a fault means for a day
+is `gate`'s matter.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def within(rows: pl.DataFrame, days: Sequence[date]) -> pl.DataFrame:
 
 
 def count_faults(rows: pl.DataFrame, origin: Origin, check: str, detail: str = "") -> list[Finding]:
-    """One finding per day of `rows`, all of them at fault; needs `ts`. None where there are none."""
+    """One finding per day of `rows`, all of them at fault; needs `ts`. Empty for no rows."""
     if rows.is_empty():
         return []
     daily = rows.group_by(day_of("ts").alias("day")).agg(pl.len(), pl.col("ts").min()).sort("day")
@@ -88,9 +88,9 @@ def one_row_each(rows: pl.DataFrame, origin: Origin) -> tuple[pl.DataFrame, list
 
 def positive(*columns: str) -> pl.Expr:
     """True where every one of `columns` is a finite number above zero."""
-    return pl.all_horizontal(
-        *(pl.col(c).is_finite() & (pl.col(c) > 0) for c in columns)
-    ).fill_null(value=False)
+    return pl.all_horizontal(*(pl.col(c).is_finite() & (pl.col(c) > 0) for c in columns)).fill_null(
+        value=False
+    )
 
 
 def not_negative(column: str) -> pl.Expr:
@@ -104,9 +104,7 @@ def findings_frame(findings: Iterable[Finding]) -> pl.DataFrame:
         (f.symbol, day_end(f.day), f.dataset, f.check, f.count, f.first_ts, f.detail)
         for f in findings
     ]
-    frame = pl.DataFrame(
-        rows, schema={c.name: c.dtype for c in RAW_FINDINGS.columns}, orient="row"
-    )
+    frame = pl.DataFrame(rows, schema={c.name: c.dtype for c in RAW_FINDINGS.columns}, orient="row")
     key = list(RAW_FINDINGS.key)
     merged = frame.group_by(key, maintain_order=True).agg(
         pl.col("count").sum(), pl.col("first_ts").min(), pl.col("detail").first()

@@ -1,5 +1,5 @@
-"""The market_data tables' columns. Bars, funding, mark and index, open interest, top of book, basis,
-the QA report and the universe; nothing derived for decisions (that is `features`).
+"""The market_data tables' columns. Bars, funding, mark and index, open interest, top of book,
+basis, the QA report and the universe; nothing derived for decisions (that is `features`).
 """
 
 from __future__ import annotations

@@ -107,3 +107,38 @@ class MarketSpec(Spec):
         """Tagged digest of the content without where the bytes lie and whether it is enabled."""
         body = self.model_dump(mode="python", exclude={"enabled": True, "source": {"path"}})
         return digest(body)
+
+
+class D0Thresholds(Spec):
+    """Gate D0: how the faults are looked for, and how much of each a (symbol, day) may have.
+
+    `outlier_mad_k` and `outlier_min_bps`: a close is an outlier where it stands further than both
+    from the median of its seven neighbours, k times the deviation of the day's minute returns
+    (1.4826 MAD) and the basis points. `unit_shift_min_factor`: a price is in another unit where it
+    stands this factor away from its peers. `time_shift_min_corr`: two series are shifted in time
+    where their minute returns correlate more than this at a distance of some half hours, and not
+    without it. `zero_volume_run_min`: minutes without a trade count where so many are in one row.
+    Fractions are of the day's minutes, buckets or grid seconds; the other maxima are counts a day.
+    """
+
+    outlier_mad_k: float = Field(gt=0)
+    outlier_min_bps: float = Field(gt=0)
+    unit_shift_min_factor: float = Field(gt=1)
+    time_shift_min_corr: float = Field(gt=0, lt=1)
+    zero_volume_run_min: int = Field(ge=2)
+    tob_mismatch_min_bps: float = Field(gt=0)
+    max_abs_funding_rate: float = Field(gt=0)
+    max_missing_minutes_frac: float = Field(ge=0, le=1)
+    max_zero_volume_frac: float = Field(ge=0, le=1)
+    max_faulty_rows: int = Field(ge=0)
+    max_outlier_minutes: int = Field(ge=0)
+    max_unit_shift_minutes: int = Field(ge=0)
+    max_time_shift_minutes: int = Field(ge=0)
+    max_missing_settlements: int = Field(ge=0)
+    max_oi_holes_frac: float = Field(ge=0, le=1)
+    max_oi_disorder_rows: int = Field(ge=0)
+    max_crossed_frac: float = Field(ge=0, le=1)
+    max_locked_frac: float = Field(ge=0, le=1)
+    max_stale_frac: float = Field(ge=0, le=1)
+    max_invalid_frac: float = Field(ge=0, le=1)
+    max_tob_mismatch_minutes: int = Field(ge=0)

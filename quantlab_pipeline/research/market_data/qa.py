@@ -1,0 +1,274 @@
+"""The examination: what is wrong with each dataset of each symbol's day, counted and located.
+
+Belongs here: the checks inside one dataset, and the report that adds what parsing set aside. Checks
+that hold several series against each other are in `cross_checks`. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+
+from quantlab_pipeline.core.clocks import MINUTE, TS, day_end, day_of, day_start
+from quantlab_pipeline.research.market_data import cross_checks, schema
+from quantlab_pipeline.research.market_data.checks import ABSENT, CHECKS, TOB_DATASETS, UNCOVERED
+from quantlab_pipeline.research.market_data.open_interest import BUCKET
+from quantlab_pipeline.research.market_data.spec import D0Thresholds
+from quantlab_pipeline.research.market_data.tally import GROUP, dated, empty_tally, tally
+
+_BARS = ("bars_1m_perp", "bars_1m_spot")
+OUTLIER_WINDOW = 7
+MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True, slots=True)
+class MarketTables:
+    """The market_data tables under examination; any may be empty, none is changed.
+
+    `raw_findings` is what parsing counted (schema RAW_FINDINGS). Frames may hold more days than are
+    examined; the day before, where it is there, is the reference of a price without peers.
+    """
+
+    bars_1m_perp: pl.DataFrame = field(default_factory=schema.BARS_1M_PERP.empty)
+    bars_1m_spot: pl.DataFrame = field(default_factory=schema.BARS_1M_SPOT.empty)
+    funding: pl.DataFrame = field(default_factory=schema.FUNDING.empty)
+    mark_index: pl.DataFrame = field(default_factory=schema.MARK_INDEX.empty)
+    open_interest: pl.DataFrame = field(default_factory=schema.OPEN_INTEREST.empty)
+    tob_1m_agg: pl.DataFrame = field(default_factory=schema.TOB_1M_AGG.empty)
+    raw_findings: pl.DataFrame = field(default_factory=schema.RAW_FINDINGS.empty)
+
+
+def examine(
+    tables: MarketTables,
+    days: Sequence[date],
+    symbols: Sequence[str],
+    needs: Mapping[str, str],
+    thresholds: D0Thresholds,
+) -> pl.DataFrame:
+    """One row (schema QA_REPORT) per (dataset, symbol, day, check), zero counts included.
+
+    `needs` maps each dataset of the market to `required` or `optional`. A dataset without a row (or
+    a finding) on a day has one row, `absent_dataset`: count 1 if it is required, else 0 with the
+    detail "optional, absent"; of a required book the perp leg alone is required. `ts` is the day's
+    end. A check that was not possible has no row.
+    """
+    shown = _restricted(tables, symbols)
+    found = pl.concat([empty_tally(), *_look(shown, thresholds)])
+    found = found.filter(pl.col("day").is_in(list(days)))
+    raw = shown.raw_findings.select(
+        "dataset", "symbol", day_of("ts").alias("day"), "check", "count", "first_ts", "detail"
+    ).filter(pl.col("day").is_in(list(days)))
+    counted = (
+        pl.concat([found, raw])
+        .group_by("dataset", "symbol", "day", "check", maintain_order=True)
+        .agg(pl.col("count").sum(), pl.col("first_ts").min(), pl.col("detail").first())
+    )
+    grid = _grid(shown, raw, days, symbols, needs)
+    report = grid.join(counted, on=["dataset", "symbol", "day", "check"], how="left").with_columns(
+        pl.coalesce("count_right", "count").alias("count"),
+        pl.coalesce("detail_right", "detail").alias("detail"),
+        (pl.col("day").cast(TS).dt.offset_by("1d")).alias("ts"),
+    )
+    return schema.QA_REPORT.conform(report)
+
+
+def _restricted(tables: MarketTables, symbols: Sequence[str]) -> MarketTables:
+    kept = {f.name: getattr(tables, f.name) for f in fields(tables)}
+    return MarketTables(
+        **{name: t.filter(pl.col("symbol").is_in(list(symbols))) for name, t in kept.items()}
+    )
+
+
+def _look(tables: MarketTables, thresholds: D0Thresholds) -> list[pl.DataFrame]:
+    found = [
+        *cross_checks.unit_shift(
+            tables.bars_1m_perp,
+            tables.bars_1m_spot,
+            tables.mark_index,
+            thresholds.unit_shift_min_factor,
+        ),
+        *cross_checks.time_shift(
+            tables.bars_1m_perp,
+            tables.bars_1m_spot,
+            tables.mark_index,
+            thresholds.time_shift_min_corr,
+        ),
+        *_open_interest(tables.open_interest, thresholds),
+        *_funding(tables, thresholds),
+        *_mark_index(tables.mark_index),
+        *_tob(tables, thresholds),
+    ]
+    for dataset in _BARS:
+        found += _bars(getattr(tables, dataset), dataset, thresholds)
+    return found
+
+
+def _grid(
+    tables: MarketTables,
+    raw: pl.DataFrame,
+    days: Sequence[date],
+    symbols: Sequence[str],
+    needs: Mapping[str, str],
+) -> pl.DataFrame:
+    """Every row the report must have, at count 0 (1 for a required dataset that is absent)."""
+    seen = _present(tables) | set(raw.select("dataset", "symbol", "day").iter_rows())
+    rows: list[tuple[str, str, date, str, int, str | None]] = []
+    for dataset, need in _examined(needs):
+        for symbol, day in itertools.product(symbols, days):
+            if (dataset, symbol, day) in seen:
+                rows += [(dataset, symbol, day, c, 0, None) for c in (ABSENT, *CHECKS[dataset])]
+            else:
+                count = int(need == "required")
+                rows.append((dataset, symbol, day, ABSENT, count, f"{need}, absent"))
+    columns = ["dataset", "symbol", "day", "check"]
+    types = [*((c, pl.String) for c in columns), ("count", pl.Int64), ("detail", pl.String)]
+    return pl.DataFrame(
+        rows, schema={**dict(types[:2]), "day": pl.Date, **dict(types[3:])}, orient="row"
+    )
+
+
+def _examined(needs: Mapping[str, str]) -> list[tuple[str, str]]:
+    out = []
+    for dataset in sorted(needs):
+        if dataset == "tob_snapshots":
+            out += [("tob_perp", needs[dataset]), ("tob_spot", "optional")]
+        else:
+            out.append((dataset, needs[dataset]))
+    return out
+
+
+def _present(tables: MarketTables) -> set[tuple[str, str, date]]:
+    seen: set[tuple[str, str, date]] = set()
+    for dataset in (*_BARS, "funding", "mark_index", "open_interest"):
+        keys = dated(getattr(tables, dataset)).select("symbol", "day").unique()
+        seen |= {(dataset, *row) for row in keys.iter_rows()}
+    legs = dated(tables.tob_1m_agg).select("leg", "symbol", "day").unique()
+    return seen | {(TOB_DATASETS[leg], symbol, day) for leg, symbol, day in legs.iter_rows()}
+
+
+def _missing(rows: pl.DataFrame, step: timedelta, dataset: str, check: str) -> pl.DataFrame:
+    """Instants of each present (symbol, day), `step` apart, that have no row."""
+    stamps = dated(rows).select(*GROUP, "ts")
+    expected = (
+        stamps.select(GROUP)
+        .unique()
+        .sort(GROUP)
+        .with_columns(
+            pl.datetime_ranges(
+                pl.col("day").cast(TS) + step,
+                pl.col("day").cast(TS).dt.offset_by("1d"),
+                step,
+            ).alias("ts")
+        )
+        .explode("ts")
+    )
+    absent = expected.join(stamps, on=[*GROUP, "ts"], how="anti", maintain_order="left")
+    return tally(absent, dataset, check)
+
+
+def _bars(bars: pl.DataFrame, dataset: str, thresholds: D0Thresholds) -> list[pl.DataFrame]:
+    rows = dated(bars).sort("symbol", "ts")
+    return [
+        _missing(bars, MINUTE, dataset, "gaps"),
+        tally(_outliers(rows, thresholds), dataset, "outliers"),
+        tally(_zero_volume(rows, thresholds), dataset, "zero_volume_run"),
+    ]
+
+
+def _outliers(rows: pl.DataFrame, thresholds: D0Thresholds) -> pl.DataFrame:
+    log_close = pl.col("close").log()
+    around = log_close.rolling_median(OUTLIER_WINDOW, min_samples=1, center=True)
+    step = pl.col("_step")
+    scale = MAD_TO_SIGMA * (step - step.median()).abs().median()
+    limit = pl.max_horizontal(
+        thresholds.outlier_mad_k * pl.col("_scale"), pl.lit(thresholds.outlier_min_bps / 1e4)
+    )
+    return (
+        rows.with_columns(
+            (log_close - around).abs().over(GROUP).alias("_off"),
+            log_close.diff().over(GROUP).alias("_step"),
+        )
+        .with_columns(scale.over(GROUP).alias("_scale"))
+        .filter(pl.col("_off") > limit)
+    )
+
+
+def _zero_volume(rows: pl.DataFrame, thresholds: D0Thresholds) -> pl.DataFrame:
+    idle = (pl.col("volume_base") == 0).alias("_idle")
+    runs = rows.with_columns(idle).with_columns(pl.col("_idle").rle_id().over(GROUP).alias("_run"))
+    length = pl.len().over(*GROUP, "_run")
+    return runs.filter(pl.col("_idle") & (length >= thresholds.zero_volume_run_min))
+
+
+def _funding(tables: MarketTables, thresholds: D0Thresholds) -> list[pl.DataFrame]:
+    rows = dated(tables.funding)
+    wild = rows.filter(pl.col("settled_rate").abs() > thresholds.max_abs_funding_rate)
+    uncovered = tables.raw_findings.filter(pl.col("check") == UNCOVERED)
+    missing = _missing_settlements(rows).join(uncovered, on=["symbol", "ts"], how="anti")
+    return [
+        tally(wild, "funding", "funding_out_of_range"),
+        tally(missing, "funding", "missing_settlement"),
+    ]
+
+
+def _missing_settlements(rows: pl.DataFrame) -> pl.DataFrame:
+    """Settlements that the intervals of each day's own rows call for and that are not there."""
+    absent: list[tuple[str, date, object]] = []
+    for (symbol, day), part in rows.sort("symbol", "ts").group_by(GROUP, maintain_order=True):
+        stamps, hours = part["ts"].to_list(), part["interval_h"].to_list()
+        before = [day_start(day), *stamps]
+        steps = [timedelta(hours=h) for h in (*hours, hours[-1])]
+        for i, (start, step) in enumerate(zip(before, steps, strict=True)):
+            if i < len(stamps):
+                at = stamps[i] - step
+                while at > start:
+                    absent.append((symbol, day, at))
+                    at -= step
+            else:
+                at = start + step
+                while at <= day_end(day):
+                    absent.append((symbol, day, at))
+                    at += step
+    columns: dict[str, Any] = {"symbol": pl.String, "day": pl.Date, "ts": TS}
+    return pl.DataFrame(absent, schema=columns, orient="row")
+
+
+def _mark_index(rows: pl.DataFrame) -> list[pl.DataFrame]:
+    published = pl.col("index_price").is_not_null().any().over(GROUP)
+    holes = dated(rows).filter(pl.col("index_price").is_null() & published)
+    return [
+        _missing(rows, MINUTE, "mark_index", "mark_index_gap"),
+        tally(holes, "mark_index", "index_gap"),
+    ]
+
+
+def _open_interest(rows: pl.DataFrame, thresholds: D0Thresholds) -> list[pl.DataFrame]:
+    log_oi = pl.col("oi_base").log()
+    off = (log_oi - log_oi.median()).abs().over(GROUP)
+    jumped = dated(rows).filter(off > pl.lit(thresholds.unit_shift_min_factor).log())
+    return [
+        _missing(rows, BUCKET, "open_interest", "oi_holes"),
+        tally(jumped, "open_interest", "unit_shift"),
+    ]
+
+
+def _tob(tables: MarketTables, thresholds: D0Thresholds) -> list[pl.DataFrame]:
+    found = []
+    bars = {"perp": tables.bars_1m_perp, "spot": tables.bars_1m_spot}
+    for leg, dataset in TOB_DATASETS.items():
+        rows = dated(tables.tob_1m_agg.filter(pl.col("leg") == leg))
+        found.append(_missing(rows.drop("day"), MINUTE, dataset, "gaps"))
+        for check in ("crossed", "locked", "stale", "invalid"):
+            counted = rows.with_columns(pl.col(f"n_{check}").alias("n")).filter(pl.col("n") > 0)
+            found.append(tally(counted, dataset, check, "grid seconds"))
+        closes = bars[leg].select("symbol", "ts", "close")
+        apart = (pl.col("mid_last") / pl.col("close")).log().abs() * 1e4
+        both = rows.join(closes, on=["symbol", "ts"], maintain_order="left")
+        off = both.filter(apart > thresholds.tob_mismatch_min_bps)
+        found.append(tally(off, dataset, "tob_mismatch"))
+    return found
