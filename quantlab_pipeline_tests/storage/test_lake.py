@@ -23,16 +23,10 @@ from quantlab_pipeline_tests.storage.builders import (
     FIRST,
     STUDY,
     build,
-    build_chain,
     candidates,
     rows,
     toy_lake,
 )
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return toy_lake(tmp_path)
 
 
 def test_a_range_goes_in_and_comes_out_as_one_frame_sorted_by_key(lake: Lake) -> None:
@@ -59,12 +53,12 @@ def test_columns_are_chosen_and_ordered_and_a_scan_is_the_same(lake: Lake) -> No
     assert lazy.collect().equals(chosen)
 
 
-def test_writing_the_same_again_changes_nothing_on_disk(lake: Lake, tmp_path: Path) -> None:
+def test_writing_the_same_again_changes_nothing_on_disk(lake: Lake, root: Path) -> None:
     lake.write("bars", rows("bars", DAYS), DAYS)
-    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+    before = {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
     report = lake.write("bars", rows("bars", DAYS), DAYS, run_id="another")
     assert (report.written, report.unchanged, report.replaced) == (0, 8, ())
-    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+    assert before == {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
 
 
 def test_only_the_symbol_that_changed_gets_a_new_file(lake: Lake) -> None:
@@ -125,9 +119,9 @@ def test_holes_raise_and_days_outside_the_market_are_clipped(tmp_path: Path) -> 
         lake.write("bars", rows("bars", around[:1]), around[:1])
 
 
-def test_a_file_that_is_not_what_its_manifest_lists_is_refused(lake: Lake, tmp_path: Path) -> None:
+def test_a_file_that_is_not_what_its_manifest_lists_is_refused(lake: Lake, root: Path) -> None:
     lake.write("bars", rows("bars", DAYS), DAYS)
-    file = sorted(tmp_path.glob("tables/bars/day=2026-01-01/symbol=AAA/*.parquet"))[0]
+    file = next(root.glob("tables/bars/day=2026-01-01/symbol=AAA/*.parquet"))
     data = bytearray(file.read_bytes())
     assert lake.read("bars", DAYS, gated=False, verify=True).height == 32
     data[len(data) // 2] ^= 1
@@ -144,34 +138,34 @@ def test_a_file_that_is_not_what_its_manifest_lists_is_refused(lake: Lake, tmp_p
     assert lake.read("bars", DAYS, gated=False, verify=True).height == 32
 
 
-def test_unlisted_files_are_never_read(lake: Lake, tmp_path: Path) -> None:
+def test_unlisted_files_are_never_read(lake: Lake, root: Path) -> None:
     lake.write("bars", rows("bars", DAYS), DAYS)
-    folder = tmp_path / "tables/bars/day=2026-01-01/symbol=ZZZ"
+    folder = root / "tables/bars/day=2026-01-01/symbol=ZZZ"
     folder.mkdir()
     rows("bars", DAYS[:1], symbols=["ZZZ"]).write_parquet(folder / "x.parquet")
     assert set(lake.read("bars", DAYS, gated=False)["symbol"]) == {"AAA", "BBB"}
 
 
-def test_a_manifest_that_was_edited_is_refused(lake: Lake, tmp_path: Path) -> None:
+def test_a_manifest_that_was_edited_is_refused(lake: Lake, root: Path) -> None:
     lake.write("bars", rows("bars", DAYS), DAYS)
-    path = tmp_path / "manifests/bars/day=2026-01-01.json"
+    path = root / "manifests/bars/day=2026-01-01.json"
     path.write_bytes(path.read_bytes().replace(b'"rows":4', b'"rows":5', 1))
     with pytest.raises(DamagedObjectError, match="manifest"):
         lake.read("bars", DAYS, gated=False)
 
 
-def test_another_process_of_the_lake_is_seen_by_a_warm_reader(lake: Lake, tmp_path: Path) -> None:
+def test_another_process_of_the_lake_is_seen_by_a_warm_reader(lake: Lake, root: Path) -> None:
     lake.write("bars", rows("bars", DAYS), DAYS)
     assert lake.read("bars", DAYS, gated=False)["price"].min() == 1.0
-    toy_lake(tmp_path).write("bars", rows("bars", DAYS, value=5.0), DAYS)
+    toy_lake(root).write("bars", rows("bars", DAYS, value=5.0), DAYS)
     assert lake.read("bars", DAYS, gated=False)["price"].min() == 5.0
 
 
-def test_symbols_with_any_spelling_have_a_folder_of_their_own(lake: Lake, tmp_path: Path) -> None:
+def test_symbols_with_any_spelling_have_a_folder_of_their_own(lake: Lake, root: Path) -> None:
     names = ["..", "A/B:C", "a%2Fb", "é"]
     lake.write("bars", rows("bars", DAYS[:1], symbols=names), DAYS[:1])
     assert sorted(set(lake.read("bars", DAYS[:1], gated=False)["symbol"])) == sorted(names)
-    assert len(list(tmp_path.glob("tables/bars/day=2026-01-01/symbol=*"))) == len(names)
+    assert len(list(root.glob("tables/bars/day=2026-01-01/symbol=*"))) == len(names)
 
 
 def test_lineage_is_clipped_and_an_absent_tomorrow_is_recorded(lake: Lake) -> None:
@@ -184,10 +178,9 @@ def test_lineage_is_clipped_and_an_absent_tomorrow_is_recorded(lake: Lake) -> No
     assert {e.partition for e in first if e.table == "bars"} == {"day=2026-01-01"}
 
 
-def test_gates_are_in_the_lineage_of_those_who_read_behind_them_only(lake: Lake) -> None:
-    build_chain(lake)
+def test_gates_are_in_the_lineage_of_those_who_read_behind_them_only(chained: Lake) -> None:
     gates = {
-        table: {e.gate for e in lake.lineage_for(table, DAYS[:1])["day=2026-01-01"] if e.gate}
+        table: {e.gate for e in chained.lineage_for(table, DAYS[:1])["day=2026-01-01"] if e.gate}
         for table in ("basis", "qa", "universe", "features", "labels", "events")
     }
     assert gates["basis"] == gates["qa"] == set()
@@ -195,10 +188,9 @@ def test_gates_are_in_the_lineage_of_those_who_read_behind_them_only(lake: Lake)
     assert gates["events"] == {Gate.PIT1}
 
 
-def test_a_write_must_say_what_it_read(lake: Lake) -> None:
-    build_chain(lake)
+def test_a_write_must_say_what_it_read(chained: Lake) -> None:
     with pytest.raises(LineageError, match="labels"):
-        lake.write("candidates", candidates("c1"), [STUDY])
+        chained.write("candidates", candidates("c1"), [STUDY])
 
 
 def test_an_unknown_table_is_named_with_the_nearest_one(lake: Lake) -> None:
@@ -230,6 +222,5 @@ def test_how_a_range_was_cut_into_writes_is_not_in_the_bytes(
     assert written(parts) == written([days])
 
 
-def test_no_temporary_file_is_left_behind(lake: Lake, tmp_path: Path) -> None:
-    build_chain(lake)
-    assert [name for _, _, files in os.walk(tmp_path) for name in files if ".tmp" in name] == []
+def test_no_temporary_file_is_left_behind(chained: Lake, root: Path) -> None:
+    assert [name for _, _, files in os.walk(root) for name in files if ".tmp" in name] == []
