@@ -1,8 +1,9 @@
 """What planted episodes do to a market, as arrays per symbol and minute. `placement` says where.
 
-Sizes: a spread burst multiplies the spread and divides the depth; a volatility burst multiplies the
-deviation; a volume spike the volume; a wick is an excursion inside one minute; dislocations fade in
-a straight line; open interest jumps within its bucket; a funding extreme adds to settled rates.
+Sizes: a spread burst multiplies the spread and divides the depth; a depth drop divides the depth
+alone; a volatility burst multiplies the deviation; a volume spike the volume; a wick is an excursion
+inside one minute; dislocations fade in a straight line; open interest jumps within its bucket; a
+funding extreme adds to settled rates.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Effects:
     """
 
     spread: Floats
+    depth: Floats
     volatility: Floats
     volume: Floats
     wick: Floats
@@ -45,6 +47,7 @@ def lay_out(scenario: Scenario, onsets: list[Onset], episodes: tuple[Episode, ..
     shape = (len(scenario.symbols), scenario.duration_min)
     effects = Effects(
         spread=np.ones(shape),
+        depth=np.ones(shape),
         volatility=np.ones(shape),
         volume=np.ones(shape),
         wick=np.zeros(shape),
@@ -72,6 +75,9 @@ def _lay_out_one(scenario: Scenario, onset: Onset, effects: Effects) -> None:
     match spec.kind:
         case "spread_burst":
             effects.spread[span] *= spec.size
+            effects.depth[span] /= spec.size
+        case "depth_drop":
+            effects.depth[span] /= spec.size
         case "vol_burst":
             effects.volatility[span] *= spec.size
         case "volume_spike":

@@ -86,7 +86,7 @@ def draw_paths(scenario: Scenario, seed: int, effects: Effects) -> Paths:
         drift=drift,
         season=season,
         basis=basis,
-        perp=_leg(scenario, seed, "perp", symbols, perp_x, stress, effects.spread),
+        perp=_leg(scenario, seed, "perp", symbols, perp_x, stress, effects),
         spot=_leg(scenario, seed, "spot", symbols, perp_x - basis, stress, None),
     )
 
@@ -185,18 +185,19 @@ def _leg(
     symbols: tuple[SymbolSpec, ...],
     x: Floats,
     stress: Floats,
-    burst: Floats | None,
+    effects: Effects | None,
 ) -> Leg:
     book = scenario.book or BookSpec(change_mean_s=60)
     order = tuple(s.symbol for s in symbols)
     steps = scenario.duration_min
     wide = reverting(seed, f"{leg}_spread", order, steps, book.half_life_min, book.spread_log_sigma)
     deep = reverting(seed, f"{leg}_depth", order, steps, book.half_life_min, book.depth_log_sigma)
-    factor = np.ones_like(stress) if burst is None else burst
-    ticks = book.calm_spread_ticks * np.exp(wide) * stress**SPREAD_VOLATILITY_ELASTICITY * factor
+    widening = np.ones_like(stress) if effects is None else effects.spread
+    thinning = np.ones_like(stress) if effects is None else effects.depth
+    ticks = book.calm_spread_ticks * np.exp(wide) * stress**SPREAD_VOLATILITY_ELASTICITY * widening
     spread = np.maximum(np.rint(ticks), 1).astype(np.int64)
     spread = np.concatenate((spread[:, :1], spread), axis=1)
     lots = np.array([s.depth_usd / (s.start_price * float(s.lot_size)) for s in symbols])[:, None]
-    depth = lots * np.exp(deep) * stress**-DEPTH_VOLATILITY_ELASTICITY / factor
+    depth = lots * np.exp(deep) * stress**-DEPTH_VOLATILITY_ELASTICITY * thinning
     bid = np.rint(np.exp(x) - 0.5 * spread).astype(np.int64)
     return Leg(x=x, bid=bid, spread=spread, depth=depth)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE_US
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.seeds import generator
-from quantlab_pipeline.worlds.spec import DriftSpec, EpisodeSpec, Scenario
+from quantlab_pipeline.worlds.spec import FACTOR_KINDS, DriftSpec, EpisodeSpec, Scenario
 from quantlab_pipeline.worlds.timing import (
     BUCKET_MIN,
     origin_us,
@@ -72,7 +72,9 @@ def _place(
             kind=spec.kind,
         )
     minute = int(open_minutes[draw.integers(open_minutes.size)])
-    direction = {"up": 1, "down": -1}.get(spec.direction) or int(2 * draw.integers(2) - 1)
+    either = int(2 * draw.integers(2) - 1)
+    known = {"up": 1, "down": -1, "both": either}[spec.direction]
+    direction = 1 if spec.kind in FACTOR_KINDS else known
     reach = scenario.min_spacing_min
     free[rows, max(0, minute - reach) : minute + reach + 1] = False
     return [Onset(spec, row, minute, direction) for row in rows]

@@ -22,6 +22,7 @@ MAX_PACKING = 0.65
 
 EpisodeKind = Literal[
     "spread_burst",
+    "depth_drop",
     "oi_jump",
     "vol_burst",
     "wick",
@@ -30,6 +31,9 @@ EpisodeKind = Literal[
     "mark_dislocation",
     "volume_spike",
 ]
+
+FACTOR_KINDS = ("spread_burst", "depth_drop", "vol_burst", "volume_spike")
+"""Kinds whose size is a factor and which have no direction; of the others it is in bps."""
 
 
 class Trend(Spec):
@@ -173,7 +177,7 @@ class DriftSpec(Spec):
     """What follows an episode: `bps` of simple return, spread evenly over `over_min` minutes.
 
     It starts one minute after the episode could be known. `along` and `against` are relative to
-    the episode's own direction.
+    the episode's own direction; bursts, drops and spikes have none and count as up.
     """
 
     bps: float = Field(ge=0, le=1000)
@@ -182,7 +186,7 @@ class DriftSpec(Spec):
 
 
 class EpisodeSpec(Spec):
-    """A kind of episode. `size` is a factor for bursts and spikes, bps for the other kinds.
+    """A kind of episode. `size` is a factor for `FACTOR_KINDS`, bps for the other kinds.
 
     `per_symbol_day` is its rate; `market_wide_share` the share that hits all symbols at once.
     Episodes of one `lane` keep the scenario's minimum spacing from each other in each symbol.
@@ -199,10 +203,9 @@ class EpisodeSpec(Spec):
 
     @model_validator(mode="after")
     def _size_fits_kind(self) -> EpisodeSpec:
-        is_factor = self.kind in ("spread_burst", "vol_burst", "volume_spike")
-        if is_factor and not 1 < self.size <= 50:
+        if self.kind in FACTOR_KINDS and not 1 < self.size <= 50:
             raise ValueError(f"size of {self.kind} is a factor in (1, 50]")
-        if not is_factor and self.size > 2000:
+        if self.kind not in FACTOR_KINDS and self.size > 2000:
             raise ValueError(f"size of {self.kind} is in bps, at most 2000")
         return self
 

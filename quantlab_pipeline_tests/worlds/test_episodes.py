@@ -17,6 +17,7 @@ from quantlab_pipeline_tests.worlds.builders import scenario, shipped
 MINUTE = 60_000_000
 KINDS = {
     "spread_burst": 5,
+    "depth_drop": 5,
     "oi_jump": 300,
     "vol_burst": 6,
     "wick": 80,
@@ -57,8 +58,9 @@ def test_counts_are_exact_and_spacing_is_kept():
     onsets = place_episodes(planted, 1)
     counts = Counter((o.row, o.spec.kind) for o in onsets)
     for row in range(4):
-        for spec in planted.episodes:
-            assert counts[row, spec.kind] == round(44 * spec.per_symbol_day)
+        for kind in {spec.kind for spec in planted.episodes}:
+            rates = [spec.per_symbol_day for spec in planted.episodes if spec.kind == kind]
+            assert counts[row, kind] == sum(round(44 * rate) for rate in rates)
         for lane in ("planted", "background"):
             minutes = [o.minute for o in onsets if o.row == row and o.spec.lane == lane]
             assert min(np.diff(minutes)) > 95
@@ -133,6 +135,20 @@ def test_a_spread_burst_widens_the_spread_and_thins_the_book_for_its_minutes():
         assert inside["ticks"].mean() > 2.5 * before["ticks"].mean()
         assert inside["lots"].mean() < 0.35 * before["lots"].mean()
         assert inside["ticks"].mean() > 2.5 * after["ticks"].mean()
+
+
+def test_a_depth_drop_leaves_the_spread():
+    made, twin = world_of("depth_drop"), generate(
+        world_of("depth_drop").scenario.model_copy(update={"episodes": ()})
+    )  # fmt: skip
+    ours, calm = made.frames["book"], twin.frames["book"]
+    for episode in made.truth.episodes:
+        mine = (pl.col("symbol") == episode.symbol) & pl.col("ts").dt.epoch("us").is_between(
+            episode.onset_us + 1, episode.onset_us + 10 * MINUTE
+        )
+        thin, full = ours.filter(mine), calm.filter(mine)
+        assert thin["bid_qty"].sum() == pytest.approx(full["bid_qty"].sum() / 5, rel=0.01)
+        assert thin["ask_px"].equals(full["ask_px"])
 
 
 def test_an_oi_jump_is_inside_one_bucket():
