@@ -82,11 +82,9 @@ class Fills(NamedTuple):
 def _usable(book: Book, i: int, waited_us: int, max_age_us: int) -> bool:
     # Comparisons with NaN are false, so a missing price or size is refused here too.
     return bool(
-        book.bid[i] > 0.0
-        and book.bid[i] < book.ask[i]
-        and book.bid_qty[i] > 0.0
-        and book.ask_qty[i] > 0.0
-        and np.isfinite(book.ask[i])
+        0.0 < book.bid[i] < book.ask[i] < np.inf
+        and 0.0 < book.bid_qty[i] < np.inf
+        and 0.0 < book.ask_qty[i] < np.inf
         and book.age_us[i] + waited_us <= max_age_us
     )
 
@@ -143,10 +141,10 @@ def fill_on_quotes(book: Book, orders: Orders, limits: Limits) -> Fills:
         walk = limits.beyond_depth_bps * excess / (2.0 * depth)
         if orders.quantity[j] > 0.0:
             walk *= excess / orders.quantity[j]
-        half = 0.5 * (book.ask[i] - book.bid[i]) * limits.spread_scale
+        wider = 0.5 * (book.ask[i] - book.bid[i]) * (limits.spread_scale - 1.0)
         state[j], at_us[j] = how, at
         mid[j] = 0.5 * (book.bid[i] + book.ask[i])
-        touch[j] = mid[j] + side * half
+        touch[j] = (book.ask[i] if side > 0 else book.bid[i]) + side * wider
         price[j] = touch[j] * (1.0 + side * max(walk, orders.impact_bps[j]) * 1e-4)
     return Fills(state, at_us, mid, touch, price)
 

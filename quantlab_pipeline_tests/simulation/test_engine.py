@@ -1,0 +1,246 @@
+"""The engine on planted markets: the taker's identity, latency, the oracle bound, exact books."""
+
+from datetime import timedelta
+from fractions import Fraction
+
+import numpy as np
+import polars as pl
+import pytest
+
+from quantlab_pipeline.core.records import CashMovement, Fill, FundingPayment, chain_head
+from quantlab_pipeline.simulation.accounting import AccountingError, keep_books, records_of
+from quantlab_pipeline.simulation.costs import CostScale
+from quantlab_pipeline.simulation.engine import RunSettings, simulate
+from quantlab_pipeline.simulation.tape import MarketTables, tapes
+from quantlab_pipeline_tests.simulation.builders import (
+    BTC,
+    START,
+    bars_of,
+    cost_model,
+    funding_of,
+    intents_of,
+    quotes_of,
+)
+
+WARM = START + timedelta(hours=12)
+"""Earlier than this, liquidity is unknown and nothing is traded."""
+
+
+def run(intents, tables, costs, *ways):
+    ways = ways or (RunSettings(1.0, "base"),)
+    return simulate(intents, tapes(tables, ["BTC"]), {"BTC": BTC}, costs, ways)
+
+
+def random_walk(n, sigma_bps, seed):
+    return 50_000 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, sigma_bps / 1e4, n)))
+
+
+def random_intents(n_bars, seed, n, hold=60):
+    rng = np.random.default_rng(seed)
+    at = np.sort(rng.integers(12 * 60, n_bars - hold - 10, n))
+    sides = rng.choice([-1, 1], n)
+    minute = timedelta(minutes=1)
+    return intents_of(
+        [
+            (START + int(a) * minute, START + int(a + hold) * minute, int(s))
+            for a, s in zip(at, sides, strict=True)
+        ]
+    )
+
+
+def test_random_trades_on_a_martingale_lose_spread_and_two_fees():
+    """PT-09: mean net = -(spread + 2 fee), by a z-test on mids whose trades do not overlap."""
+    n, hold = 6 * 1440, 1
+    mid = random_walk(n, 6.0, 1)
+    costs = cost_model(fee_bps=4.0, half_bps=1.0)
+    intents = random_intents(n, 2, 4000, hold)
+    trades = run(intents, MarketTables(bars_of(mid)), costs)[0].trades
+    net = trades["net_bps"].to_numpy()
+    z = (net.mean() + 10.0) / (net.std() / np.sqrt(net.size))
+    assert trades["status"].unique().to_list() == ["filled"]
+    assert abs(z) < 3
+    assert not trades["measured"].any()
+    # What is not luck is exact: everything but the mid's move, trade by trade (to a tick).
+    costs_paid = (trades["gross_bps"] - trades["net_bps"]).to_numpy()
+    np.testing.assert_allclose(costs_paid, 10.0, atol=0.15)
+
+
+def test_on_a_still_book_a_round_trip_costs_the_spread_two_fees_and_the_funding_exactly():
+    n = 16 * 60
+    mid = np.full(n, 50_000.0)
+    quotes = quotes_of(np.full(16 * 3600, 50_000.0), 2.0)
+    tables = MarketTables(
+        bars_of(mid), quotes, funding_of([START + timedelta(hours=14)], 1e-4, 50_000.0)
+    )
+    rows = [(WARM + timedelta(hours=1), WARM + timedelta(hours=3), s) for s in (1, -1)]
+    trades = run(intents_of(rows), tables, cost_model(fee_bps=4.0))[0].trades
+    assert trades["measured"].all()
+    assert trades["gross_bps"].to_list() == [0.0, 0.0]
+    np.testing.assert_allclose(trades["spread_bps"], 2.0, atol=1e-9)
+    np.testing.assert_allclose(trades["fee_bps"], 8.0, atol=1e-9)
+    np.testing.assert_allclose(trades["funding_bps"], [-1.0, 1.0], atol=1e-9)
+    np.testing.assert_allclose(trades["net_bps"], [-11.0, -9.0], atol=1e-9)
+
+
+def test_an_alpha_with_a_half_life_leaves_half_per_half_life_of_latency():
+    """PT-11: the gain at latency L over that at once is 0.5^(L/h), and never rises with L."""
+    half_life, alpha, n_events = 2.0, 50.0, 40
+    hours = 16
+    mid = np.full(hours * 3600, 50_000.0)
+    level, at = 50_000.0, []
+    for k in range(n_events):
+        t = 12 * 3600 + 300 * k
+        after = np.arange(300)
+        path = level * (1 + alpha / 1e4 * (1 - 0.5 ** (after / half_life)))
+        mid[t : t + 300] = path
+        level = path[-1]
+        mid[t + 300 :] = level
+        at.append(t)
+    bars = bars_of(mid.reshape(-1, 60)[:, -1])
+    second = timedelta(seconds=1)
+    intents = intents_of([(START + t * second, START + (t + 240) * second, 1) for t in at])
+    costs = cost_model(fee_bps=0.0)
+    ways = [RunSettings(s, "base") for s in (1.0, 2.0, 5.0)]
+    tables = MarketTables(bars, quotes_of(mid, 0.02))
+    gross = [r.trades["gross_bps"].mean() for r in run(intents, tables, costs, *ways)]
+    np.testing.assert_allclose(np.array(gross) / alpha, [0.707, 0.5, 0.177], rtol=0.05)
+    assert gross == sorted(gross, reverse=True)
+
+
+def test_no_strategy_earns_more_than_the_one_that_knows_the_path():
+    """PT-08: on a known sawtooth the oracle earns its closed form, and nothing earns more."""
+    period, rise = 60, 0.01
+    n = 24 * 60
+    phase = np.arange(n) % (2 * period)
+    level = np.where(phase < period, phase, 2 * period - phase) / period
+    mid = 50_000 * (1 + rise * level)
+    tables = MarketTables(bars_of(mid, opens=mid))
+    costs = cost_model(fee_bps=4.0, half_bps=1.0)
+    minute = timedelta(minutes=1)
+    turns = range(14 * 60, n - 2 * period, 2 * period)
+    known = intents_of(
+        [(START + (t - 1) * minute, START + (t + period - 1) * minute, 1) for t in turns]
+    )
+    best = run(known, tables, costs)[0].trades["net_bps"].to_numpy()
+    exact = 1e4 * rise - 1.0 * (2 + rise) - 4.0 * (2 + rise)
+    np.testing.assert_allclose(best, exact, atol=0.01)
+    others = run(random_intents(n, 3, 400, period), tables, costs)[0].trades["net_bps"]
+    assert others.max() <= best.max() + 0.01
+
+
+@pytest.fixture(scope="module")
+def busy():
+    """Three days of overlapping long and short trades, half of them on a book, with funding."""
+    n = 3 * 1440
+    mid = random_walk(n, 6.0, 7)
+    seconds = np.interp(np.arange(n * 60) / 60, np.arange(n), mid)
+    book = quotes_of(seconds, 1.5, size=0.05).filter(
+        pl.col("ts").dt.date() < (START + timedelta(days=2)).date()
+    )
+    stamps = [START + timedelta(hours=8 * i) for i in range(1, 9)]
+    tables = MarketTables(bars_of(mid), book, funding_of(stamps, 2e-4))
+    costs = cost_model(fee_bps=4.0, impact_y=0.7, max_wait_s=2.0)
+    simulation = run(random_intents(n, 8, 150, 240), tables, costs)[0]
+    return simulation, records_of(simulation, "s", {"BTC": BTC}, costs), costs
+
+
+def test_parts_add_up_to_the_net_and_both_price_sources_are_used(busy):
+    trades = busy[0].trades.drop_nulls("net_usd")
+    net = trades["gross_usd"] - trades["spread_usd"] - trades["slippage_usd"] - trades["fee_usd"]
+    np.testing.assert_allclose(net + trades["funding_usd"], trades["net_usd"], atol=1e-9)
+    assert trades["measured"].n_unique() == 2
+    assert (trades["slippage_usd"] > 0).all()
+
+
+def test_books_are_kept_exactly_and_end_flat_with_the_trades_sum(busy):
+    simulation, records, _ = busy
+    books = keep_books(records, {"BTC": BTC})
+    assert books.lots == {"BTC": 0}
+    assert books.cash_units / 1e8 == pytest.approx(simulation.trades["net_usd"].sum(), abs=1e-3)
+    assert any(isinstance(r, FundingPayment) for r in records)
+
+
+def test_cash_plus_position_is_equity_at_every_event(busy):
+    """Equity is reckoned apart: each fill's lots against every later price, in exact fractions."""
+    _, records, _ = busy
+    unit = Fraction(BTC.tick_size) * Fraction(BTC.lot_size) * 10**8
+    cash = lots = 0
+    last_ticks, equity = 0, Fraction(0)
+    for record in records:
+        if isinstance(record, Fill):
+            equity += lots * (record.price_ticks - last_ticks) * unit
+            lots, last_ticks = lots + record.lots, record.price_ticks
+        elif isinstance(record, CashMovement):
+            cash += record.cash_units
+            if record.cause != "fill":
+                equity += record.cash_units
+            # Mid-fill the cash has moved but the fee has not; each is compared after its own step.
+            assert abs(cash + lots * last_ticks * unit - equity) <= len(records)
+
+
+def test_the_same_run_writes_the_same_chain_and_a_changed_fee_another(busy):
+    simulation, records, costs = busy
+    again = records_of(simulation, "s", {"BTC": BTC}, costs)
+    assert chain_head(again) == chain_head(records)
+    dearer = cost_model(fee_bps=4.1, impact_y=0.7, max_wait_s=2.0)
+    assert chain_head(records_of(simulation, "s", {"BTC": BTC}, dearer)) != chain_head(records)
+
+
+@pytest.mark.parametrize("fault", ["drop", "swap", "amount"])
+def test_a_tampered_record_breaks_the_books(busy, fault):
+    import dataclasses
+
+    records = list(busy[1])
+    if fault == "drop":
+        del records[10]
+    elif fault == "swap":
+        records[10], records[11] = records[11], records[10]
+    else:
+        at = next(i for i, r in enumerate(records) if isinstance(r, CashMovement))
+        records[at] = dataclasses.replace(records[at], cash_units=records[at].cash_units + 1)
+    with pytest.raises(AccountingError):
+        keep_books(records, {"BTC": BTC})
+
+
+def test_higher_costs_and_later_fills_never_help_on_the_same_trades(busy):
+    simulation = busy[0]
+    n = 3 * 1440
+    tables = MarketTables(bars_of(random_walk(n, 6.0, 7)))
+    ways = [
+        RunSettings(1.0, "base", CostScale(fee=m, spread=m, impact=m)) for m in (0.0, 1.0, 1.5, 2.0)
+    ]
+    runs = run(random_intents(n, 8, 150, 240), tables, busy[2], *ways)
+    means = [r.trades["net_bps"].mean() for r in runs]
+    assert means == sorted(means, reverse=True)
+    assert runs[0].trades["fee_bps"].max() == 0.0
+    assert simulation.trades.height == runs[0].trades.height
+
+
+def test_what_cannot_be_traded_says_why():
+    n = 1440
+    tables = MarketTables(bars_of(np.full(n, 50_000.0)))
+    minute = timedelta(minutes=1)
+    rows = [
+        (START + 10 * minute, START + 70 * minute, 1),
+        (START + 1400 * minute, START + 1460 * minute, 1),
+        (START + 900 * minute, START + 960 * minute, 1),
+    ]
+    trades = run(intents_of(rows), tables, cost_model())[0].trades
+    assert trades["status"].to_list() == ["unknown_liquidity", "filled", "truncated"]
+    assert trades.filter(pl.col("status") != "filled")["net_bps"].null_count() == 2
+
+
+def test_a_market_that_stops_trading_forces_the_exit_and_counts_it():
+    n = 1440
+    volume = np.where(np.arange(n) < 1000, 100.0, 0.0)
+    bars = bars_of(np.full(n, 50_000.0)).with_columns(volume_base=pl.Series(volume))
+    minute = timedelta(minutes=1)
+    rows = [
+        (START + 950 * minute, START + 1100 * minute, 1),
+        (START + 1100 * minute, START + 1200 * minute, 1),
+    ]
+    costs = cost_model()
+    simulation = run(intents_of(rows), MarketTables(bars), costs)[0]
+    assert simulation.trades["status"].to_list() == ["forced", "not_filled"]
+    books = keep_books(records_of(simulation, "s", {"BTC": BTC}, costs), {"BTC": BTC})
+    assert books.lots == {"BTC": 0}

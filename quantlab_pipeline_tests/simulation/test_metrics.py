@@ -1,0 +1,98 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantlab_pipeline.simulation.metrics import (
+    Moments,
+    deflated_sharpe,
+    expected_max_sharpe,
+    max_drawdown,
+    min_track_record,
+    moments,
+    probabilistic_sharpe,
+    profit_factor,
+    sharpe,
+    sortino,
+    win_rate,
+)
+
+PAPER = Moments(sharpe=2.5 / math.sqrt(250), skew=-3.0, kurtosis=10.0, n=1250)
+
+
+@pytest.mark.parametrize(("trials", "dsr"), [(100, 0.9004), (88, 0.9102), (46, 0.9505)])
+def test_the_deflated_sharpe_ratio_repeats_the_paper(trials, dsr):
+    assert deflated_sharpe(PAPER, 0.5 / 250, trials).value == pytest.approx(dsr, abs=5e-5)
+
+
+def test_the_expected_best_of_worthless_trials_meets_its_golden_numbers():
+    assert expected_max_sharpe(0.5 / 250, 100) == pytest.approx(0.1132, abs=5e-5)
+    best = [expected_max_sharpe(1.0, n) for n in (10, 100, 450, 1000)]
+    assert best == pytest.approx([1.5746, 2.5306, 3.0207, 3.2551], abs=5e-5)
+    assert expected_max_sharpe(1.0, 1) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("annual", "skew", "kurtosis", "years"),
+    [(1.0, 0.0, 3.0, 2.712), (2.0, 0.0, 3.0, 0.683), (1.0, -1.0, 10.0, 2.867)],
+)
+def test_the_minimum_track_record_meets_its_golden_numbers(annual, skew, kurtosis, years):
+    m = Moments(annual / math.sqrt(365), skew, kurtosis, 0)
+    value = min_track_record(m).value
+    assert value is not None
+    assert value / 365 == pytest.approx(years, abs=5e-4)
+
+
+def test_ratios_meet_a_hand_case():
+    daily = np.array([0.01, -0.02, 0.03, 0.0])
+    assert sharpe(daily).value == pytest.approx(0.005 / daily.std(ddof=1) * math.sqrt(365))
+    assert sortino(daily).value == pytest.approx(0.005 / math.sqrt(0.0004 / 4) * math.sqrt(365))
+    assert max_drawdown(daily).value == pytest.approx(0.02)
+    assert max_drawdown(np.array([-0.01, -0.01])).value == pytest.approx(0.02)
+    assert win_rate(daily).value == 0.5
+    assert profit_factor(daily).value == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("measure", "values", "reason"),
+    [
+        (sharpe, [0.1], "FEWER_THAN_2_DAYS"),
+        (sharpe, [0.1, 0.1, 0.1], "NO_VARIATION"),
+        (sortino, [0.1, 0.2], "NO_LOSING_DAY"),
+        (max_drawdown, [], "NO_DAYS"),
+        (win_rate, [], "NO_TRADES"),
+        (profit_factor, [1.0], "NO_LOSING_TRADE"),
+    ],
+)
+def test_what_is_undefined_is_none_with_its_reason(measure, values, reason):
+    got = measure(np.array(values, dtype=np.float64))
+    assert (got.value, got.reason) == (None, reason)
+
+
+def test_a_sharpe_ratio_below_its_benchmark_has_no_track_record():
+    assert min_track_record(Moments(-0.1, 0.0, 3.0, 100)).reason == "SHARPE_NOT_ABOVE_BENCHMARK"
+
+
+def test_nan_is_refused_rather_than_skipped():
+    with pytest.raises(ValueError, match="finite"):
+        sharpe(np.array([0.1, np.nan]))
+
+
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=50))
+def test_moments_agree_with_scipy(values):
+    from scipy import stats
+
+    x = np.array(values)
+    m = moments(x)
+    if m is None or x.std() < 1e-6:
+        return
+    assert m.skew == pytest.approx(stats.skew(x), abs=1e-6)
+    assert m.kurtosis == pytest.approx(stats.kurtosis(x, fisher=False), rel=1e-6)
+
+
+def test_more_trials_never_raise_the_deflated_sharpe_ratio():
+    values = [deflated_sharpe(PAPER, 0.5 / 250, n).value for n in (1, 2, 10, 100, 1000)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] == probabilistic_sharpe(PAPER).value
