@@ -23,8 +23,8 @@ class LakeKeys(Protocol):
         """Of the code that makes `table`."""
         ...
 
-    def spec_hashes(self, table: str) -> Mapping[str, str]:
-        """Of the spec documents that shape `table`, by name."""
+    def spec_hashes(self, table: str, partition: str) -> Mapping[str, str]:
+        """Of the spec documents that shape `table` in `partition` (its key), by name."""
         ...
 
     def gate_hash(self, gate: Gate) -> str:
@@ -75,7 +75,7 @@ class CurrencyWalk:
         self._manifests: dict[tuple[str, str], Manifest | None] = {}
         self._records: dict[tuple[Gate, str], GateRecord | None] = {}
         self._gate_problems: dict[tuple[Gate, str], Problem | None] = {}
-        self._today: dict[str, tuple[str, dict[str, str], str]] = {}
+        self._today: dict[str, tuple[str, str]] = {}
 
     def manifest(self, table: str, partition: str) -> Manifest | None:
         """The manifest in force, as this walk first saw it."""
@@ -158,7 +158,8 @@ class CurrencyWalk:
         manifest = self.manifest(table, partition)
         if manifest is None:
             return Problem(table, partition, "missing", "was never written")
-        code, specs, schema = self._today_of(table)
+        code, schema = self._today_of(table)
+        specs = dict(self._keys.spec_hashes(table, partition))
         if manifest.code_hash != code:
             return Problem(table, partition, "stale", "its code changed since it was built")
         if manifest.spec_hashes != specs:
@@ -173,11 +174,10 @@ class CurrencyWalk:
             return Problem(table, partition, "stale", "its columns changed since it was built")
         return None
 
-    def _today_of(self, table: str) -> tuple[str, dict[str, str], str]:
+    def _today_of(self, table: str) -> tuple[str, str]:
         if table not in self._today:
-            specs = dict(self._keys.spec_hashes(table))
             schema = self._graph.schema_hash(table)
-            self._today[table] = (self._keys.code_hash(table), specs, schema)
+            self._today[table] = (self._keys.code_hash(table), schema)
         return self._today[table]
 
     def _gate_text(self, gate: Gate, partition: str) -> str | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cached_property
+from typing import Any
 
 from quantlab_pipeline.core.errors import QuantlabError
 from quantlab_pipeline.core.tables import TableSpec
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome
-from quantlab_pipeline.storage.currency import CurrencyWalk
 from quantlab_pipeline.storage.lineage import require_lineage, taints_of
-from quantlab_pipeline.storage.manifests import BadPartitionError, FileEntry, Lineage, Manifest
+from quantlab_pipeline.storage.manifests import BadPartitionError, Lineage, Manifest
 from quantlab_pipeline.storage.reader import LakeReader, Partitions
 from quantlab_pipeline.storage.verdicts import GateRecord
 from quantlab_pipeline.storage.waivers import Waiver, WaiverError, apply_waiver
@@ -26,6 +26,10 @@ from quantlab_pipeline.storage.writing import (
     require_rows,
     split,
 )
+
+
+Facts = Mapping[str, Mapping[str, Any]] | Mapping[date, Mapping[str, Any]]
+"""Plain JSON facts by partition."""
 
 
 class StaleInputError(QuantlabError):
@@ -50,14 +54,17 @@ class Lake(LakeReader):
         reads: Mapping[str, Lineage] | None = None,
         run_id: str = "",
         absent_reason: str | None = None,
+        notes: Facts | None = None,
+        observed: Facts | None = None,
     ) -> WriteReport:
         """Replace `partitions` of `table` by the rows of `frame`, each one atomically, in order.
 
         `frame` holds the rows of all partitions (or a frame each, by partition); None for none.
         `reads` is `lineage_for`, taken before the upstream tables were read; without it the lineage
-        is taken now, which is right only for tables that read nothing. Raises SchemaError,
-        PartitionRowsError, LineageError, BadPartitionError, NoSpaceError. Bytes that are there
-        already are kept; a symbol that is no longer produced leaves the manifest.
+        is taken now, which is right only for tables that read nothing. `notes` by partition belong
+        to what the partition is, `observed` ones do not. Raises SchemaError, PartitionRowsError,
+        LineageError, BadPartitionError, NoSpaceError. Bytes that are there already are kept; a
+        symbol that is no longer produced leaves the manifest.
         """
         spec = self.graph.spec(table)
         keys = [self._writable(table, p) for p in partitions]
@@ -65,44 +72,36 @@ class Lake(LakeReader):
         require_rows(spec, parts, absent_reason)
         lineage = self.lineage_for(table, keys) if reads is None else reads
         require_lineage(self.graph, spec, keys, lineage)
-        written = rows = files = 0
-        fingerprints, replaced = {}, []
+        noted = {self._key(table, p): facts for p, facts in (notes or {}).items()}
+        seen = {self._key(table, p): facts for p, facts in (observed or {}).items()}
         walk = self._walk()
+        total = WriteReport(0, 0, 0, {}, ())
         for key, part in parts.items():
-            entries, new = self._writer.put_files(spec, key, part)
-            absent = absent_reason if not part.height else None
-            manifest = self._manifest(
-                walk, spec, key, entries, lineage.get(key, ()), absent, run_id
+            entries, written = self._writer.put_files(spec, key, part)
+            edges = lineage.get(key, ())
+            manifest = Manifest(
+                table=spec.name,
+                partition=key,
+                files=entries,
+                lineage=edges,
+                **self._made_by(spec, key),
+                absent_reason=None if part.height else absent_reason,
+                tainted_by=tuple(sorted({*self._taints, *taints_of(walk, edges)})),
+                notes=noted.get(key, {}),
+                observed={**seen.get(key, {}), **self._observed(run_id)},
             )
-            if self._writer.put_manifest(manifest):
-                replaced.append(key)
-            fingerprints[key] = manifest.fingerprint
-            written, rows, files = written + new, rows + part.height, files + len(entries)
-        return WriteReport(written, files - written, rows, fingerprints, tuple(replaced))
+            replaced = self._writer.put_manifest(manifest)
+            total = total.and_one(manifest, written, replaced)
+        return total
 
-    def _manifest(
-        self,
-        walk: CurrencyWalk,
-        spec: TableSpec,
-        key: str,
-        files: tuple[FileEntry, ...],
-        lineage: Lineage,
-        absent_reason: str | None,
-        run_id: str,
-    ) -> Manifest:
-        return Manifest(
-            table=spec.name,
-            partition=key,
-            files=files,
-            lineage=lineage,
-            code_hash=self._keys.code_hash(spec.name),
-            spec_hashes=dict(self._keys.spec_hashes(spec.name)),
-            lock_hash=self._keys.lock_hash(),
-            schema_hash=self.graph.schema_hash(spec.name),
-            absent_reason=absent_reason,
-            tainted_by=tuple(sorted({*self._taints, *taints_of(walk, lineage)})),
-            observed=self._observed(run_id),
-        )
+    def _made_by(self, spec: TableSpec, key: str) -> dict[str, Any]:
+        """Today's hashes, as a manifest keeps them."""
+        return {
+            "code_hash": self._keys.code_hash(spec.name),
+            "spec_hashes": dict(self._keys.spec_hashes(spec.name, key)),
+            "lock_hash": self._keys.lock_hash(),
+            "schema_hash": self.graph.schema_hash(spec.name),
+        }
 
     # ---- judge
 

@@ -78,7 +78,8 @@ class Manifest:
     """One partition of one table. `observed` is outside the fingerprint, everything else inside.
 
     `absent_reason` says why a partition has no rows; `tainted_by` lists the waivers (and the
-    market's own taints) that stand anywhere upstream.
+    market's own taints) that stand anywhere upstream; `notes` are the maker's own facts about the
+    rows (raw files, what was set aside), as plain JSON.
     """
 
     table: str
@@ -91,6 +92,7 @@ class Manifest:
     schema_hash: str
     absent_reason: str | None = None
     tainted_by: tuple[str, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
     observed: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property

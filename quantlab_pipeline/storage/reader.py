@@ -85,6 +85,17 @@ class LakeReader:
         """Fingerprint of the partition as it is now, `ABSENT` if it was never written."""
         return self._walk().fingerprint(table, self._key(table, partition))
 
+    def is_current(self, table: str, partition: date | str) -> bool:
+        """Whether the partition is there and nothing that it was made from has changed.
+
+        A gate that stands on the table itself is not asked; `is_judged` is.
+        """
+        return not self._walk().problems([(table, self._key(table, partition))])
+
+    def is_judged(self, gate: Gate, partition: date | str) -> bool:
+        """Whether `gate` has a verdict on the partition that is still true, whatever it says."""
+        return not self.verdict_problems(gate, partition)
+
     def judged_partitions(self, gate: Gate, partition: date | str | None = None) -> list[str]:
         """Keys of the partitions that `gate` has judged, or of `partition` alone."""
         if partition is not None:

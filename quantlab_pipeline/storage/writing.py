@@ -50,6 +50,16 @@ class WriteReport:
     fingerprints: Mapping[str, str]
     replaced: tuple[str, ...]
 
+    def and_one(self, manifest: Manifest, written: int, replaced: bool) -> WriteReport:
+        """This report with one more partition."""
+        return WriteReport(
+            self.written + written,
+            self.unchanged + len(manifest.files) - written,
+            self.rows + manifest.rows,
+            {**self.fingerprints, manifest.partition: manifest.fingerprint},
+            (*self.replaced, manifest.partition) if replaced else self.replaced,
+        )
+
 
 def encode_parquet(frame: pl.DataFrame) -> bytes:
     """Parquet under zstd; the same rows give the same bytes with any number of threads."""

@@ -91,7 +91,7 @@ class Keys:
     def code_hash(self, table: str) -> str:
         return digest(["code", table, self.codes.get(table, "1")])
 
-    def spec_hashes(self, table: str) -> Mapping[str, str]:
+    def spec_hashes(self, table: str, partition: str) -> Mapping[str, str]:
         return {name: digest(self.specs.get(name, "1")) for name in TABLES[table].specs}
 
     def gate_hash(self, gate: Gate) -> str:
