@@ -1,1 +1,1 @@
-"""Tests of research events."""
+"""Tests, mirroring the package."""
