@@ -40,7 +40,7 @@ demo: $(STAMP) ## two generated markets through every gate, and the truth reveal
 	@$(BIN)/quantlab demo
 
 test: $(STAMP) ## every test but calibration and benchmarks (5 minutes)
-	@$(PYTEST) -n 2 --dist loadfile -m "not calibrate and not benchmark"
+	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not calibrate and not benchmark"
 
 lint: $(STAMP) ## style, types and import order
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -5,10 +5,13 @@ Each law is a function over one module, and is itself tried on a planted offence
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from quantlab_pipeline_tests.source_laws import (
     Module,
     attributes,
     imports,
+    modules,
     offences,
 )
 
@@ -172,6 +176,44 @@ def test_the_contracts_see_a_planted_import(
     assert done.returncode == 1, done.stdout + done.stderr
     broken = [line for line in done.stdout.splitlines() if line.endswith("BROKEN")]
     assert any(line.startswith(contract) for line in broken), done.stdout
+
+
+# --- dependencies ------------------------------------------------------------------------------
+
+
+def distribution(requirement: str) -> str:
+    """The normalised name at the head of a requirement such as `pandera[polars]`."""
+    return re.split(r"[\[<>=!~; ]", requirement.strip())[0].lower().replace("_", "-")
+
+
+def declared() -> tuple[set[str], set[str]]:
+    """Distributions that pyproject.toml names: for the product, and for the work on it."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    product = {distribution(r) for r in project["project"]["dependencies"]}
+    return product, {distribution(r) for r in project["dependency-groups"]["dev"]}
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    product, _ = declared()
+    owners = packages_distributions()
+    undeclared = {
+        f"{module.at(node)} imports {name}"
+        for module in modules()
+        for node, name in imports(module.tree)
+        if (top := name.split(".")[0]) not in {*sys.stdlib_module_names, "quantlab_pipeline"}
+        and not product & {distribution(d) for d in owners.get(top, [])}
+    }
+    assert not undeclared, "\n" + "\n".join(sorted(undeclared))
+
+
+def test_every_dependency_is_locked_with_hashes_and_without_a_place() -> None:
+    text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    entries = re.split(r"\n(?=[a-z0-9])", text.split("\n", 2)[2])
+    locked = {distribution(entry) for entry in entries}
+    product, work = declared()
+    assert product | work <= locked, f"run make lock: {sorted((product | work) - locked)}"
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert not re.search(r"index-url|find-links|file:|^-e|@ ", text, flags=re.MULTILINE)
 
 
 # --- tools -------------------------------------------------------------------------------------

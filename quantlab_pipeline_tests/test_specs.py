@@ -235,6 +235,40 @@ def test_a_project_without_specs_says_so(tmp_path: Path) -> None:
         Project(tmp_path).market("any")
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("scenarios/smoke", "family: vol_cluster", "family: vol_clstr", "`vol_cluster`?"),
+        ("scenarios/smoke", "alpha:", "alhpa:", "unknown key `alhpa`. Did you mean `alpha`?"),
+        (
+            "scenarios/smoke",
+            "sigma_bps: 4.0",
+            "sigma_pct: 4.0",
+            "Wrong unit: did you mean `sigma_bps`",
+        ),
+        ("scenarios/damaged", "n_bursts:", "n_brsts:", "Did you mean `n_bursts`?"),
+        (
+            "scenarios/smoke",
+            "2025-03-01",
+            "2025-13-01",
+            "`first_day`: input should be a valid date",
+        ),
+        ("scenarios/smoke", "kind: oi_jump", "kind: oi_jmp", "Did you mean `oi_jump`?"),
+    ],
+)
+def test_mistakes_inside_unions_find_their_line(
+    project: Project, name: str, old: str, new: str, said: str
+) -> None:
+    edit(project, name, old, new)
+    with pytest.raises(SpecError) as caught:
+        project.scenario(name.partition("/")[2], Scenario)
+    text = (project.specs / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    shown, line, _ = str(caught.value).split(":", 2)
+    assert shown == f"specs/{name}.yaml"
+    assert new in text[int(line) - 1]
+    assert said in str(caught.value)
+
+
 def test_a_threshold_that_nobody_wrote_is_refused(project: Project) -> None:
     path = project.specs / "gates.yaml"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

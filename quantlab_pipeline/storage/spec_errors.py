@@ -29,6 +29,7 @@ _ALIASES = {
     "percent": "pct", "dollars": "usd", "bar": "bars",
 }  # fmt: skip
 _SHOWN_AT_ONCE = 3
+_QUOTED = re.compile(r"[`']([^`']+)[`']")
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
@@ -98,12 +99,17 @@ def _mistake(document: Document, model: type[BaseModel], detail: Mapping[str, An
     path = ".".join(str(step) for step in location if str(step) in _path_steps(document, location))
     given = detail.get("input")
     if kind in ("literal_error", "enum"):
-        valid = re.findall(r"'([^']*)'", str(detail["ctx"]["expected"]))
+        valid = _QUOTED.findall(str(detail["ctx"]["expected"]))
         return _Mistake(line, f"`{path}` cannot be {given!r}", suggestion(str(given), valid))
+    if kind == "union_tag_invalid":
+        tag, key = str(detail["ctx"]["tag"]), detail["ctx"]["discriminator"].strip("'")
+        valid = _QUOTED.findall(str(detail["ctx"]["expected_tags"]))
+        line = document.line_of((*location, key))
+        return _Mistake(line, f"`{path}.{key}` cannot be {tag!r}", suggestion(tag, valid))
     said = str(detail["msg"]).removeprefix("Value error, ")
     if kind == "value_error":
         where = f"`{path}`: " if path else ""
-        named = re.findall(r"[`']([^`']+)[`']", said)
+        named = _QUOTED.findall(said)
         return _Mistake(document.line_naming(named, line), f"{where}{said}", "Mend the value.")
     said = said[:1].lower() + said[1:]
     shown = "" if isinstance(given, dict | list | tuple) else f" (got {given!r})"

@@ -46,7 +46,7 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's core types and dates: `on` and `no` are words, 1e-3 is a number."""
+    """YAML 1.2's core types: `on` and `no` are words, 1e-3 is a number, a date is its model's."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -57,7 +57,6 @@ _PATTERNS = {
     "bool": r"true|false",
     "int": r"[-+]?(0|[1-9][0-9_]*)",
     "float": r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?",
-    "timestamp": r"\d{4}-\d{2}-\d{2}",
     "merge": r"<<",
 }
 for _tag, _pattern in _PATTERNS.items():
