@@ -45,8 +45,9 @@ class Events(NamedTuple):
 class CalendarSums(NamedTuple):
     """What the estimator needs of the raw series y and of its contrast.
 
-    Sums and variances of both; `kept` is the share of an effect on the events that the contrast
-    still shows: 1 - sum_i T_i mean(a_i)^2 / sum a^2.
+    Sums and variances of both; `kept` is the share of an effect that the contrast still shows if
+    the effect is a steady drift while events are held: 1 - sum_i abar_i sum_t d_it / sum a d, with
+    d_it the direction of most events held.
     """
 
     total: float
@@ -79,45 +80,46 @@ def market(prices: FloatArray, funding: FloatArray) -> Market:
 @njit(cache=True)
 def calendar_series(
     events: Events, horizon: int, world: Market, y: FloatArray, held: FloatArray
-) -> tuple[int, int, float]:
-    """Fill y[T] with y_t = sum_i a_it r_it and held[I] with sum_t a_it; touched range, sum a^2.
+) -> tuple[int, int]:
+    """Fill y[T] with y_t = sum_i a_it r_it; return the touched range [first, last).
 
     a_it = sum_e s_e P_i,t-1 / P_i,entry over events with entry < t <= entry + horizon, so that
-    sum_t y_t is the sum of the events' signed simple returns, exactly. y is zero outside the
-    returned [first, last). Both outputs are overwritten. O(T + minutes held).
+    sum_t y_t is the sum of the events' signed simple returns, exactly; zero outside the range.
+    held[3, I] receives sum_t a_it, sum_t a_it d_it and sum_t d_it. O(T + minutes held).
     Oracle: `calendar_time` of the tests. Calendar-time portfolios: Fama (1998), "Market efficiency,
     long-term returns, and behavioral finance".
     """
     y[:] = 0.0
-    held[:] = 0.0
+    held[:, :] = 0.0
     n = events.entry.shape[0]
-    first, last, squares = y.shape[0], 0, 0.0
-    head = 0
+    first, last, head = y.shape[0], 0, 0
     while head < n:
         i = events.symbol[head]
-        tail, units, total = head, 0.0, 0.0
+        tail, units, net = head, 0.0, 0.0
         t = events.entry[head] + 1
         first = min(first, t)
         while tail < n and events.symbol[tail] == i:
             if head == tail:
                 # Nothing is held: restart from zero, so that rounding never outlives a position.
-                units, t = 0.0, events.entry[head] + 1
+                units, net, t = 0.0, 0.0, events.entry[head] + 1
             while head < n and events.symbol[head] == i and events.entry[head] < t:
                 units += events.sign[head] / world.prices[i, events.entry[head]]
+                net += events.sign[head]
                 head += 1
             weight = 0.0
             if np.isfinite(world.prices[i, t - 1]):
                 weight = units * world.prices[i, t - 1]
-            total += weight
-            squares += weight * weight
+            held[0, i] += weight
+            held[1, i] += weight * np.sign(net)
+            held[2, i] += np.sign(net)
             y[t] += units * world.gains[i, t]
             t += 1
             while tail < head and events.entry[tail] + horizon < t:
                 units -= events.sign[tail] / world.prices[i, events.entry[tail]]
+                net -= events.sign[tail]
                 tail += 1
-        held[i] = total
         last = max(last, t)
-    return first, last, squares
+    return first, last
 
 
 @njit(cache=True)
@@ -154,25 +156,26 @@ def calendar_sums(
     minute. No events: zeros. Oracle: `calendar_time` of the tests. O(I T).
     """
     n_symbols = world.prices.shape[0]
-    held = np.empty(n_symbols)
-    first, last, squares = calendar_series(events, horizon, world, y, held)
+    held = np.empty((3, n_symbols))
+    first, last = calendar_series(events, horizon, world, y, held)
     total, variance = sum_and_variance(y, first, last)
     contrast[:] = y
     always = 0.0
     for i in range(n_symbols):
-        if held[i] != 0.0:
-            mean = held[i] / world.n_minutes[i]
-            always += mean * held[i]
+        if held[0, i] != 0.0:
+            mean = held[0, i] / world.n_minutes[i]
+            always += mean * held[2, i]
             for t in range(contrast.shape[0]):
                 contrast[t] -= mean * world.returns[i, t]
     contrast_total, contrast_variance = sum_and_variance(contrast, 0, contrast.shape[0])
-    kept = 1.0 - always / squares if squares > 0.0 else 0.0
+    exposure = held[1].sum()
+    kept = 1.0 - always / exposure if exposure > 0.0 else 0.0
     return CalendarSums(total, variance, contrast_total, contrast_variance, kept)
 
 
 @njit(cache=True)
 def raw_sums(events: Events, horizon: int, world: Market, y: FloatArray) -> tuple[float, float]:
     """Sum and variance of the raw series alone (slices, curves); y[T] is filled."""
-    held = np.empty(world.prices.shape[0])
-    first, last, _ = calendar_series(events, horizon, world, y, held)
+    held = np.empty((3, world.prices.shape[0]))
+    first, last = calendar_series(events, horizon, world, y, held)
     return sum_and_variance(y, first, last)

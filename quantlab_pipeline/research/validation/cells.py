@@ -143,7 +143,8 @@ def _inference(cell: Cell, side: int, total_cost: float) -> tuple[dict[str, Any]
     """Both z net of cost, the larger p, and the binding statistic's standard error.
 
     The binding statistic has the smaller z. The contrast shows only the share `kept` of an effect,
-    so that in units of the effect its standard error is sqrt(V) / (n kept).
+    so that in units of the effect its standard error is sqrt(V) / (n kept): an event type that is
+    nearly always on has a large one.
     """
     from scipy.special import ndtr
 
@@ -163,7 +164,7 @@ def _counts(cell: Cell, side: int) -> Mapping[str, Any]:
     n = cell.chosen.size
     net = side * cell.gross - cell.cost
     squares = float(np.sum(cell.day_sums**2))
-    spread = float(np.var(cell.gross, ddof=1)) if n > 1 else None
+    spread = float(np.var(cell.gross)) if n > 1 else None
     active = cell.day_sums[cell.day_sums != 0.0]
     return {
         "n_events": n,

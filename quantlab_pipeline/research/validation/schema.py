@@ -50,7 +50,7 @@ _EFFECT = (
     _bps("cost_bps", "Mean round-trip cost of these events, conservative profile.", 0),
     _bps("net_bps", "gross_bps - cost_bps."),
     _bps("se_bps", "Standard error of the effect by the binding statistic."),
-    _bps("sigma_h_bps", "Sample deviation of one event's gross return.", 0),
+    _bps("sigma_h_bps", "Deviation of the events' gross returns.", 0),
     _bps("mde80_bps", "Effect found with probability 0.8 at the family's first BH step.", 0),
     _number("cost_breakeven", "gross_bps / cost_bps: multiple of the costs that eats the effect."),
 )

@@ -1,0 +1,1 @@
+"""Tests of validation and gate V1."""

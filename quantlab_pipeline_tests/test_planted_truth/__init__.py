@@ -1,0 +1,1 @@
+"""Gates tried on markets whose truth is known."""
