@@ -2,7 +2,7 @@
 
 Belongs here: the columns, stamps and zips of the format, and the errors of bytes that are not of
 it. Spot `bookTicker` is this project's own extension with the columns of the futures' (the archive
-has none); it is how generated worlds write their spot book. What a row means is `research`'s matter.
+has none); generated worlds write their spot book with it. What a row means is `research`'s matter.
 """
 
 from __future__ import annotations

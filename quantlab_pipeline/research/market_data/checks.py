@@ -28,6 +28,7 @@ _TOB = (
     "crossed",
     "locked",
     "stale",
+    "silent",
     "invalid",
     "crossed_quotes",
     "locked_quotes",

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import numpy as np
 import polars as pl
 
-from quantlab_pipeline.core.clocks import MINUTE, TS
+from quantlab_pipeline.core.clocks import TS
 from quantlab_pipeline.research.market_data.parsed import (
     Origin,
     ParsedTable,
@@ -50,9 +49,8 @@ def build_funding(raw: pl.DataFrame, origin: Origin) -> ParsedTable:
     than 30 s from a whole hour (`misaligned`), repeated settlements (`duplicates`).
     """
     stamped = raw.with_columns(snapped().alias("ts"))
-    asked, others = within(stamped, origin.days), stamped
-    findings = one_row_each(asked, origin)[1]
-    rows = others.unique("ts", keep="first", maintain_order=True).sort("ts")
+    findings = one_row_each(within(stamped, origin.days), origin)[1]
+    rows = stamped.unique("ts", keep="first", maintain_order=True).sort("ts")
     rows = rows.with_columns(_intervals(rows))
     rows = within(rows, origin.days)
     hourly = pl.col("ts") == pl.col("ts").dt.round("1h")
@@ -74,13 +72,12 @@ def build_funding(raw: pl.DataFrame, origin: Origin) -> ParsedTable:
 
 def _intervals(rows: pl.DataFrame) -> pl.Series:
     """Interval of each sorted row: published, else from the spacing, else carried (8 at first)."""
-    spacing = (rows["ts"].diff() // MINUTE).to_list() if rows.height else []
+    spacing = rows["ts"].diff().dt.total_minutes().to_list()
     published = rows["interval_h"].to_list()
     allowed = {hours * 60: hours for hours in INTERVALS_H}
     first = next((allowed[s] for s in spacing if s in allowed), max(INTERVALS_H))
-    out = np.empty(rows.height, np.int64)
-    current = first
-    for i, (hours, minutes) in enumerate(zip(published, spacing, strict=True)):
+    out, current = [], first
+    for hours, minutes in zip(published, spacing, strict=True):
         current = hours or allowed.get(minutes, current)
-        out[i] = current
-    return pl.Series("interval_h", out)
+        out.append(current)
+    return pl.Series("interval_h", out, pl.Int64)

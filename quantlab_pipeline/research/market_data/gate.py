@@ -97,6 +97,7 @@ def _limits(thresholds: D0Thresholds, grid_s: int) -> Mapping[str, tuple[float, 
         "unit_shift": (1, thresholds.max_unit_shift_minutes),
         "timezone_shift": (1, thresholds.max_time_shift_minutes),
         "missing_settlement": (1, thresholds.max_missing_settlements),
+        "silent": (1, thresholds.max_silent_minutes),
         "tob_mismatch": (1, thresholds.max_tob_mismatch_minutes),
     }
 

@@ -266,6 +266,8 @@ def _tob(tables: MarketTables, thresholds: D0Thresholds) -> list[pl.DataFrame]:
         for check in ("crossed", "locked", "stale", "invalid"):
             counted = rows.with_columns(pl.col(f"n_{check}").alias("n")).filter(pl.col("n") > 0)
             found.append(tally(counted, dataset, check, "grid seconds"))
+        mute = rows.filter(pl.col("n_updates") == 0)
+        found.append(tally(mute, dataset, "silent", "minutes without a message"))
         closes = bars[leg].select("symbol", "ts", "close")
         apart = (pl.col("mid_last") / pl.col("close")).log().abs() * 1e4
         both = rows.join(closes, on=["symbol", "ts"], maintain_order="left")

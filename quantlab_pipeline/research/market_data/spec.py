@@ -140,5 +140,6 @@ class D0Thresholds(Spec):
     max_crossed_frac: float = Field(ge=0, le=1)
     max_locked_frac: float = Field(ge=0, le=1)
     max_stale_frac: float = Field(ge=0, le=1)
+    max_silent_minutes: int = Field(ge=0)
     max_invalid_frac: float = Field(ge=0, le=1)
     max_tob_mismatch_minutes: int = Field(ge=0)
