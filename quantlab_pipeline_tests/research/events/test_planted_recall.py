@@ -57,6 +57,7 @@ def events(features: pl.DataFrame, world: World) -> pl.DataFrame:
     ("kind", "sign", "event_type", "within_min"),
     [
         ("spread_burst", 0, "spread_blowout", 5),
+        ("depth_drop", 0, "depth_collapse", 5),
         ("oi_jump", 1, "oi_surge", 10),
         ("oi_jump", -1, "oi_flush", 10),
         ("wick", -1, "lower_wick", 2),
@@ -68,10 +69,11 @@ def test_planted_episodes_are_found(
     world: World, events: pl.DataFrame, kind: str, sign: int, event_type: str, within_min: int
 ) -> None:
     begin = world.truth.origin_us + WARM_UP_US
+    end = world.truth.origin_us + (N_DAYS * 1440 - within_min) * MINUTE_US
     planted = [
         e
         for e in world.truth.episodes
-        if e.kind == kind and e.size * sign >= 0 and e.onset_us >= begin
+        if e.kind == kind and e.size * sign >= 0 and begin <= e.onset_us <= end
     ]
     found = {
         (row["symbol"], to_us(row["ts"]))
