@@ -110,7 +110,8 @@ def sweep(
     `fee_bps` per side, both on the traded notional. Notional per position is 1 at its entry price;
     P&L is additive. A NaN close leaves the mark where it was. A position whose target falls to 0 on
     the last bar stays open and is marked at the last close. `path` of shape [n] receives the equity
-    of the last variant; pass an empty array to spare it. Cost: O(v n), about 3 ns a bar and variant.
+    of the last variant; pass an empty array to spare it. Cost: O(v n), about 3 ns a bar and
+    variant.
     """
     v = targets.shape[0]
     days = int(tape.day[-1]) + 1 if tape.day.size else 0

@@ -22,7 +22,7 @@ UNFILLED, FILLED, FORCED = 0, 1, 2
 
 
 class Book(NamedTuple):
-    """One symbol's quotes, sorted by `ts_us`, all shape [n]; `age_us` is the quote's age at `ts_us`.
+    """One symbol's quotes, sorted by `ts_us`, all shape [n]; `age_us` is a quote's age then.
 
     A missing price or size is NaN.
     """
@@ -36,7 +36,7 @@ class Book(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """One symbol's bars, sorted by `open_us`, all shape [n]; `tradable` says that a trade happened."""
+    """One symbol's bars, sorted by `open_us`, all shape [n]; `tradable`: a trade happened."""
 
     open_us: I64
     open: F64
@@ -47,8 +47,8 @@ class Orders(NamedTuple):
     """Orders at the venue's door, all shape [m]: arrival, +1 buy or -1 sell, base quantity.
 
     `impact_bps` is the least price concession beyond the touch (NaN: liquidity unknown, no trade);
-    `half_spread_bps` is read by `fill_on_bars` alone; `max_wait_us` < 0 means that the order must be
-    filled: it waits to the tape's end and is then forced at the last usable price.
+    `half_spread_bps` is read by `fill_on_bars` alone; `max_wait_us` < 0 means that the order must
+    be filled: it waits to the tape's end and is then forced at the last usable price.
     """
 
     arrive_us: I64
@@ -69,7 +69,10 @@ class Limits(NamedTuple):
 
 
 class Fills(NamedTuple):
-    """Per order, shape [m]: UNFILLED, FILLED or FORCED; instant, mid, touch and price (NaN: none)."""
+    """Per order, shape [m].
+
+    UNFILLED, FILLED or FORCED; instant, mid, touch and price (NaN: none).
+    """
 
     state: I8
     at_us: I64

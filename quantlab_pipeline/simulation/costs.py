@@ -93,6 +93,9 @@ class CostScale:
     stress: float = 1.0
 
 
+AS_IS = CostScale()
+
+
 def event_cost_bps(
     model: CostModel,
     profile: ProfileName,
@@ -101,7 +104,7 @@ def event_cost_bps(
     sigma_d_bps: FloatArray,
     participation: FloatArray,
     stress: BoolArray,
-    scale: CostScale = CostScale(),
+    scale: CostScale = AS_IS,
 ) -> FloatArray:
     """Round-trip cost of each event as a taker, bps of notional, shape [n].
 

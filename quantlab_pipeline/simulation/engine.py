@@ -19,6 +19,7 @@ import polars as pl
 from quantlab_pipeline.core.clocks import TS
 from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.simulation.costs import (
+    AS_IS,
     CostModel,
     CostScale,
     ProfileName,
@@ -41,7 +42,10 @@ INTENTS: dict[str, Any] = {
     "event_id": pl.String,
     "stress": pl.Boolean,
 }
-"""An intent: decide at `ts` to hold `side`, decide at `exit_ts` to leave; `stress` as known at `ts`."""
+"""An intent.
+
+Decide at `ts` to hold `side`, decide at `exit_ts` to leave; `stress` as known at `ts`.
+"""
 
 ORDERED = ("filled", "forced", "not_filled")
 """Statuses whose entry order was sent. Others: truncated, too_small, unknown_liquidity."""
@@ -52,11 +56,14 @@ CLOSED = ("filled", "forced")
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """One way to run: latency, cost profile, multipliers, extra delay of every decision, seconds."""
+    """One way to run.
+
+    Latency, cost profile, multipliers, extra delay of every decision, seconds.
+    """
 
     latency_s: float
     profile: ProfileName
-    scale: CostScale = CostScale()
+    scale: CostScale = AS_IS
     delay_s: float = 0.0
 
 
@@ -90,11 +97,11 @@ def simulate(
 ) -> list[Simulation]:
     """Trade every intent on its symbol's tape, in each of the `ways`; one result per way.
 
-    `intents` has the columns of `INTENTS`. Symbols without a tape give no rows. Trades are sorted by
-    (strategy_id, ts, symbol, event_id) and carry `status`, the fills in ticks, and in USD and bps
-    of the notional at the entry's mid: gross (mid to mid), spread, slippage (beyond the touch),
-    fee, funding (positive: received) and net = gross - spread - slippage - fee + funding.
-    A trade without both fills has null money. Each tape is visited once.
+    `intents` has the columns of `INTENTS`. Symbols without a tape give no rows. Trades are sorted
+    by (strategy_id, ts, symbol, event_id) and carry `status`, the fills in ticks, and in USD and
+    bps of the notional at the entry's mid: gross (mid to mid), spread, slippage (beyond the touch),
+    fee, funding (positive: received) and net = gross - spread - slippage - fee + funding. A trade
+    without both fills has null money. Each tape is visited once.
     """
     parts: list[list[tuple[pl.DataFrame, pl.DataFrame]]] = [
         [(_no_trades(), _no_payments())] for _ in ways

@@ -50,7 +50,7 @@ def trailing_liquidity(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def liquidity_at(decisions: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
-    """`decisions` (symbol, ts, ...) with sigma_d_bps and volume_usd as known at each; order stays."""
+    """`decisions` (symbol, ts, ...) with sigma_d_bps and volume_usd as known at each, in order."""
     return asof_join(decisions, trailing_liquidity(bars), list(COLUMNS))
 
 

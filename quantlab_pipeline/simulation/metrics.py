@@ -142,7 +142,8 @@ def deflated_sharpe(m: Moments, trial_variance: float, n_trials: int) -> Measure
     """P(true Sharpe > the best that `n_trials` worthless trials would have shown).
 
     `trial_variance` is the variance of per-period Sharpe ratios over the trials. A conservative
-    screen, not a test of a stated size. Bailey & Lopez de Prado (2014), "The deflated Sharpe ratio".
+    screen, not a test of a stated size. Bailey & Lopez de Prado (2014), "The deflated Sharpe
+    ratio".
     """
     return probabilistic_sharpe(m, expected_max_sharpe(trial_variance, n_trials))
 

@@ -39,7 +39,7 @@ class MarketTables:
     mark_index: pl.DataFrame | None = None
 
     def until(self, end: datetime) -> MarketTables:
-        """These tables without anything later than `end`: what a window's last instant could see."""
+        """The tables without anything later than `end`: what a window's last instant could see."""
 
         def cut(frame: Any) -> Any:
             has_rows = isinstance(frame, pl.LazyFrame) or (frame is not None and frame.height)
@@ -102,7 +102,7 @@ class Tape:
         )
 
     def without(self, dropped_minutes: I64) -> Tape:
-        """This tape with the quotes and bars of some minutes (since 1970, rising) lost."""
+        """The tape with the quotes and bars of some minutes (since 1970, rising) lost."""
         quotes = ~np.isin((self.quote_us - 1) // MINUTE_US, dropped_minutes)
         bars = ~np.isin(self.open_us // MINUTE_US, dropped_minutes)
         return replace(

@@ -4,7 +4,7 @@ import math
 
 
 def usable(quote, waited_us, max_age_us):
-    ts, bid, bid_qty, ask, ask_qty, age = quote
+    _, bid, bid_qty, ask, ask_qty, age = quote
     numbers = (bid, bid_qty, ask, ask_qty)
     if not all(math.isfinite(x) for x in numbers):
         return False

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from quantlab_pipeline.simulation.costs import (
+    AS_IS,
     CostModel,
     CostScale,
     assumed_half_spread_bps,
@@ -26,7 +27,7 @@ MODEL = CostModel.model_validate(DOCUMENT)
 ONE = np.array([1.0])
 
 
-def cost(half=1.0, sigma=400.0, share=1e-4, stress=False, scale=CostScale()):
+def cost(half=1.0, sigma=400.0, share=1e-4, stress=False, scale=AS_IS):
     args = (half * ONE, half * ONE, sigma * ONE, share * ONE, np.array([stress]))
     return float(event_cost_bps(MODEL, "conservative", *args, scale)[0])
 

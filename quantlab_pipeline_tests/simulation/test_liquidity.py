@@ -48,7 +48,10 @@ def test_a_decision_sees_the_last_full_hour_and_not_its_own():
     at = liquidity_at(decisions.with_columns(pl.col("ts").cast(hourly["ts"].dtype)), bars)
     assert at["sigma_d_bps"][0] == seen
     later = bars.with_columns(
-        pl.when(pl.col("ts") > START + timedelta(hours=9)).then(1e9).otherwise("close").alias("close")
+        pl.when(pl.col("ts") > START + timedelta(hours=9))
+        .then(1e9)
+        .otherwise("close")
+        .alias("close")
     )
     poisoned = liquidity_at(decisions.with_columns(pl.col("ts").cast(hourly["ts"].dtype)), later)
     assert poisoned["sigma_d_bps"][0] == seen

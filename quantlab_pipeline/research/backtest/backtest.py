@@ -61,7 +61,7 @@ class BacktestRun:
 def run_backtest(
     blueprints: Sequence[Blueprint], entries: pl.DataFrame, study: Study
 ) -> BacktestRun:
-    """Run every blueprint over the study; `entries` are signed entries of its days (bridge's columns).
+    """Run every blueprint over the study; `entries` are signed entries of its days.
 
     A blueprint made under another cost document raises SpecError.
     """

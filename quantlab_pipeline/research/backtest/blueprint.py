@@ -1,9 +1,9 @@
 """Blueprints: a survivor as an executable, versioned document, and what it compiles to.
 
-Belongs here: everything that must be fixed for the same strategy to run again, here or on paper, and
-the compilation of signed events into intents. Not here: the signing rule itself (validation's, named
-here by its template) and execution (`simulation`). One line of `blueprints.jsonl` is one blueprint;
-reading a line back and running it gives the same records.
+Belongs here: everything that must be fixed for the same strategy to run again, here or on paper,
+and the compilation of signed events into intents. Not here: the signing rule itself (validation's,
+named here by its template) and execution (`simulation`). One line of `blueprints.jsonl` is one
+blueprint; reading a line back and running it gives the same records.
 """
 
 from __future__ import annotations
@@ -123,8 +123,9 @@ def read_blueprints(lines: Iterable[str]) -> list[Blueprint]:
 def intents_of(blueprint: Blueprint, entries: pl.DataFrame) -> pl.DataFrame:
     """Intents of one blueprint: one position per symbol at a time.
 
-    `entries` are signed entries of its candidate (others are ignored): candidate_id, symbol, ts, side,
-    event_id, optionally `stress`. A signal at the very instant of an exit's decision opens anew.
+    `entries` are signed entries of its candidate (others are ignored): candidate_id, symbol, ts,
+    side, event_id, optionally `stress`. A signal at the very instant of an exit's decision opens
+    anew.
     """
     mine = entries.filter(
         pl.col("candidate_id") == blueprint.candidate_id,

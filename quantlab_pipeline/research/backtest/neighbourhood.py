@@ -8,6 +8,7 @@ too, so that neighbours are compared with their like.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from quantlab_pipeline.core.clocks import DAY_MINUTES, day_of
+from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE_US, day_of
 from quantlab_pipeline.research.backtest.backtest import EPOCH, Study
 from quantlab_pipeline.research.backtest.blueprint import Blueprint
 from quantlab_pipeline.research.backtest.schema import SEGMENTS
@@ -30,7 +31,7 @@ I64 = npt.NDArray[np.int64]
 def hold_neighbours(
     plan: Blueprint, entries: pl.DataFrame, study: Study, multiples: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Rows of `stress_results` (without share_of_base) for `multiples` of the holding time and 1."""
+    """Rows of `stress_results` (without share_of_base) for 1 and `multiples` of the hold."""
     scales = sorted({1.0, *multiples})
     hold = np.array([max(1, round(plan.horizon_min * s)) for s in scales], dtype=np.int64)
     daily = np.zeros((2, len(scales), len(study.days)))
@@ -65,9 +66,11 @@ def _add(
     profile = study.costs.profiles[plan.profile]
     bars = bar_tape(tape, study)
     first = (study.days[0] - EPOCH).days * DAY_MINUTES
-    # The bar that closes at ts has index (ts in minutes) - first - 1; one event a minute and symbol.
-    at = signals["ts"].dt.epoch("us").to_numpy() // 60_000_000 - first - 1
-    entry, keep = np.unique(at, return_index=True)
+    # The bar that closes at ts has index (ts in minutes) - first - 1. An order that arrives after
+    # it finds the next open only, as in the engine.
+    late = math.ceil(plan.latency_s / 60.0)
+    at = signals["ts"].dt.epoch("us").to_numpy() // MINUTE_US - first - 1 + late
+    entry, keep = np.unique(at[at < bars.open.size], return_index=True)
     side = signals["side"].to_numpy().astype(np.int8)[keep]
     targets = kernel.hold_targets(entry, side, hold, bars.open.size, plan.overlap == "extend")
     targets[:, -1] = 0
@@ -85,13 +88,13 @@ def bar_tape(tape: Tape, study: Study) -> Any:
 
     n = len(study.days) * DAY_MINUTES
     first = (study.days[0] - EPOCH).days * DAY_MINUTES
-    at = tape.open_us // 60_000_000 - first
+    at = tape.open_us // MINUTE_US - first
     inside = (at >= 0) & (at < n)
     opens, closes = np.full(n, np.nan), np.full(n, np.nan)
     opens[at[inside]] = np.where(tape.traded, tape.open, np.nan)[inside]
     closes[at[inside]] = tape.close[inside]
     rate, mark = np.zeros(n), np.full(n, np.nan)
-    paid_at = tape.stamp_us // 60_000_000 - first - 1
+    paid_at = tape.stamp_us // MINUTE_US - first - 1
     known = (paid_at >= 0) & (paid_at < n)
     rate[paid_at[known]] = tape.rate[known]
     published = np.where(np.isfinite(tape.mark), tape.mark, tape.close_at(tape.stamp_us))

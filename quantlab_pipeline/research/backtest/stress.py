@@ -122,7 +122,7 @@ def _with_lost_data(
 def lost_minutes(
     symbol: str, study: Study, spec: StressSpec
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Minutes since 1970 that are lost for `symbol`, rising; a day's draw depends on the day alone."""
+    """Minutes since 1970 that `symbol` loses, rising; a day's draw depends on the day alone."""
     parts = [np.zeros(0, dtype=np.int64)]
     for day in study.days:
         draw = generator(spec.seed, "lost", symbol, day.isoformat()).random(DAY_MINUTES)

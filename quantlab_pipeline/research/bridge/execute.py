@@ -1,8 +1,9 @@
 """The bridge: V1's survivors, executed at bid and ask after a delay, fees and funding paid.
 
-Every signed entry is a trade of its own, as in V1, so that both speak of the same mean; one-position
-rules come with the backtest. Every order is a taker (`simulation.fills` names the models); passive
-fills are not tried. All latencies of the cost model are run, and a strategy's row is its worst.
+Every signed entry is a trade of its own, as in V1, so that both speak of the same mean;
+one-position rules come with the backtest. Every order is a taker (`simulation.fills` names the
+models); passive fills are not tried. All latencies of the cost model are run, and a strategy's row
+is its worst.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from quantlab_pipeline.simulation.tape import MarketTables, tapes
 
 @dataclass(frozen=True, slots=True)
 class BridgeRun:
-    """`results` is `bridge_results`; trades and records are those of each strategy's worst latency."""
+    """`results` is `bridge_results`; trades and records are of each strategy's worst latency."""
 
     results: pl.DataFrame
     trades: pl.DataFrame
@@ -47,7 +48,10 @@ class BridgeRun:
 
 
 def intents_for(entries: pl.DataFrame) -> pl.DataFrame:
-    """Signed entries (`schema.ENTRY_COLUMNS`) as intents: leave after the horizon, one trade per entry."""
+    """Signed entries (`schema.ENTRY_COLUMNS`) as intents.
+
+    Leave after the horizon, one trade per entry.
+    """
     if "stress" not in entries.columns:
         entries = entries.with_columns(stress=pl.lit(False))
     return entries.with_columns(
@@ -69,8 +73,9 @@ def run_bridge(
 ) -> BridgeRun:
     """Execute `survivors` (candidate_id, admissible, ...) and judge them.
 
-    `entries` has `schema.ENTRY_COLUMNS`; `days` are the evaluation window's: nothing later than its end is
-    read, and an entry whose exit lies beyond it is truncated and counted. One row per survivor.
+    `entries` has `schema.ENTRY_COLUMNS`; `days` are the evaluation window's: nothing later than its
+    end is read, and an entry whose exit lies beyond it is truncated and counted. One row per
+    survivor.
     """
     ids = survivors["candidate_id"].sort().to_list()
     mine = entries.filter(pl.col("candidate_id").is_in(ids))

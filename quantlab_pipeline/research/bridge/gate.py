@@ -1,4 +1,7 @@
-"""Gate B: does the edge survive bid and ask, delay, fees and funding? A pure function of its table."""
+"""Gate B.
+
+Does the edge survive bid and ask, delay, fees and funding? A pure function of its table.
+"""
 
 from __future__ import annotations
 

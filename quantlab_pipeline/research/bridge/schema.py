@@ -18,8 +18,8 @@ ENTRY_COLUMNS: dict[str, Any] = {
     "horizon_min": pl.Int64,
     "event_id": pl.String,
 }
-"""A signed entry: a candidate's event with the side that its rule gives at `ts`. An optional Boolean
-`stress` says that the market counted as stressed then; without it no entry is stressed."""
+"""A signed entry: a candidate's event with the side that its rule gives at `ts`. An optional
+Boolean `stress` says that the market counted as stressed then; without it no entry is stressed."""
 
 
 def _text(name: str, meaning: str, nullable: bool = False) -> Column:
