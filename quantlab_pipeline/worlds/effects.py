@@ -1,9 +1,9 @@
 """What planted episodes do to a market, as arrays per symbol and minute. `placement` says where.
 
 Sizes: a spread burst multiplies the spread and divides the depth; a depth drop divides the depth
-alone; a volatility burst multiplies the deviation; a volume spike the volume; a wick is an excursion
-inside one minute; dislocations fade in a straight line; open interest jumps within its bucket; a
-funding extreme adds to settled rates.
+alone; a volatility burst multiplies the deviation and a volume spike the volume; a wick is an
+excursion inside one minute; dislocations fade in a straight line; open interest jumps within its
+bucket; a funding extreme adds to settled rates.
 """
 
 from __future__ import annotations
