@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -83,8 +84,12 @@ def test_generated_markets_match_their_scenarios() -> None:
     generated = [m for m in project.markets() if m.synthetic]
     assert generated
     for market in generated:
+        listed = project.instruments().by_symbol(market.symbols)
         scenario = project.scenario(str(market.source.scenario), Scenario)
         assert [s.symbol for s in scenario.symbols] == list(market.symbols)
+        for symbol in scenario.symbols:
+            assert listed[symbol.symbol].tick_size == symbol.tick_size
+            assert listed[symbol.symbol].lot_size == symbol.lot_size
         assert (scenario.first_day, scenario.last_day) == (market.first_day, market.last_day)
 
 
@@ -93,8 +98,7 @@ def test_every_real_symbol_is_a_listed_instrument() -> None:
     listed = project.instruments()
     for market in project.markets():
         if not market.synthetic:
-            for symbol in market.symbols:
-                assert not listed.find(symbol).assumed
+            assert list(listed.by_symbol(market.symbols)) == list(market.symbols)
 
 
 def test_the_registry_is_of_the_promised_size_and_families() -> None:
@@ -325,11 +329,12 @@ def test_the_holdout_is_the_last_quarter_unless_declared() -> None:
 
 def test_unlisted_instruments_are_assumed_from_a_price_or_refused() -> None:
     listing = Project().instruments()
-    assert str(listing.find("DOGEUSDT").tick_size) == "0.00001"
-    with pytest.raises(SpecError, match="ZZZUSDT is not in"):
-        listing.find("ZZZUSDT")
+    assert listing.by_symbol(["DOGEUSDT"])["DOGEUSDT"].tick_size == Decimal("0.00001")
+    with pytest.raises(SpecError, match=r"Not in specs/instruments.yaml: ZZZUSDT"):
+        listing.by_symbol(["BTCUSDT", "ZZZUSDT"])
+    assert listing.by_symbol(["ZZZUSDT"], assume=True)["ZZZUSDT"].tick_size == Decimal("1e-8")
     for price in (97_000.0, 100.0, 1.0, 0.0000123):
-        made = listing.find("ZZZUSDT", assume_at_price=price)
+        made = listing.by_symbol(["ZZZUSDT"], assume=True, prices={"ZZZUSDT": price})["ZZZUSDT"]
         assert made.assumed
         assert price * 1e-5 < float(made.tick_size) <= price * 1e-4 * (1 + 1e-9)
         assert 0.1 < float(made.lot_size) * price <= 1 + 1e-6

@@ -6,6 +6,7 @@ Belongs here: one instrument, and the listing of `specs/instruments.yaml`. Fees 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Self
 
@@ -55,23 +56,29 @@ class AssumedInstrument(Spec):
     """The rule for a symbol that nobody listed: powers of ten that fit its price.
 
     For generated worlds and markets made on the fly alone; what it gives is marked `assumed`.
+    Without a price tick and lot are `unpriced_step`, so fine that rounding costs nothing.
     """
 
     max_tick_bps: float = Field(gt=0)
     max_lot_usd: float = Field(gt=0)
+    unpriced_step: Decimal = Field(gt=0)
     min_notional_usd: Decimal = Field(ge=0)
 
-    def at_price(self, symbol: str, price: float) -> Instrument:
+    def instrument(self, symbol: str, price: float | None = None) -> Instrument:
         """An instrument whose tick and lot are the largest powers of ten within the limits.
 
-        `price` in quote units, finite and above 0, else ValueError.
+        `price` in quote units, finite and above 0 (else ValueError), or None where none is known.
         """
-        if not (math.isfinite(price) and price > 0):
-            raise ValueError(f"{symbol} has no price to assume a tick from: {price}")
+        tick = lot = self.unpriced_step
+        if price is not None:
+            if not (math.isfinite(price) and price > 0):
+                raise ValueError(f"{symbol} has no price to assume a tick from: {price}")
+            tick = _power_of_ten_within(price * self.max_tick_bps * 1e-4)
+            lot = _power_of_ten_within(self.max_lot_usd / price)
         return Instrument(
             symbol=symbol,
-            tick_size=_power_of_ten_within(price * self.max_tick_bps * 1e-4),
-            lot_size=_power_of_ten_within(self.max_lot_usd / price),
+            tick_size=tick,
+            lot_size=lot,
             min_notional_usd=self.min_notional_usd,
             assumed=True,
         )
@@ -88,24 +95,31 @@ class Instruments(Spec):
         symbols = [i.symbol for i in self.instruments]
         twice = sorted({s for s in symbols if symbols.count(s) > 1})
         if twice:
-            raise ValueError(f"listed twice: {', '.join(twice)}")
+            raise ValueError(f"listed twice: {', '.join(f'`{s}`' for s in twice)}")
         return self
 
-    def find(self, symbol: str, assume_at_price: float | None = None) -> Instrument:
-        """The instrument of `symbol`; an unlisted one is assumed at a price (quote) if given.
+    def by_symbol(
+        self,
+        symbols: Sequence[str],
+        assume: bool = False,
+        prices: Mapping[str, float] | None = None,
+    ) -> dict[str, Instrument]:
+        """The instrument of each of `symbols`, in their order.
 
-        SpecError for an unlisted symbol without a price to assume from.
+        With `assume` an unlisted one is made by the rule from its price (quote units) in `prices`;
+        without, it is a SpecError.
         """
-        for instrument in self.instruments:
-            if instrument.symbol == symbol:
-                return instrument
-        if assume_at_price is None:
+        listed = {i.symbol: i for i in self.instruments}
+        unlisted = [s for s in symbols if s not in listed]
+        if unlisted and not assume:
             raise SpecError(
-                f"Symbol {symbol} is not in specs/instruments.yaml.",
+                f"Not in specs/instruments.yaml: {', '.join(unlisted)}.",
                 "Add its tick_size and lot_size there, as its venue publishes them.",
-                symbol=symbol,
+                symbols=unlisted,
             )
-        return self.assumed.at_price(symbol, assume_at_price)
+        known = prices or {}
+        made = {s: self.assumed.instrument(s, known.get(s)) for s in unlisted}
+        return {s: listed.get(s) or made[s] for s in symbols}
 
 
 def _power_of_ten_within(limit: float) -> Decimal:

@@ -8,28 +8,26 @@ is read anew at every call, so that an edit is never overlooked.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.instruments import Instruments
 from quantlab_pipeline.core.spec import Spec
+from quantlab_pipeline.research.backtest.spec import BacktestSpec
+from quantlab_pipeline.research.events.spec import EventRegistry
+from quantlab_pipeline.research.features.spec import FeatureSpecs
+from quantlab_pipeline.research.gates import GatesSpec
+from quantlab_pipeline.research.labels.spec import LabelSpecs
 from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.research.portfolio.spec import PortfolioSpec
 from quantlab_pipeline.research.study import StudySpec
+from quantlab_pipeline.research.validation.spec import CandidateFamily
+from quantlab_pipeline.research.walk_forward.spec import WalkForwardSpec
+from quantlab_pipeline.simulation.costs import CostModel
 from quantlab_pipeline.storage.spec_errors import spec_error, suggestion
 from quantlab_pipeline.storage.yaml_lines import Document, read_document
-
-if TYPE_CHECKING:
-    from quantlab_pipeline.research.backtest.spec import BacktestSpec
-    from quantlab_pipeline.research.events.spec import EventRegistry
-    from quantlab_pipeline.research.features.spec import FeatureSpecs
-    from quantlab_pipeline.research.gates import GatesSpec
-    from quantlab_pipeline.research.labels.spec import LabelSpecs
-    from quantlab_pipeline.research.portfolio.spec import PortfolioSpec
-    from quantlab_pipeline.research.validation.spec import CandidateFamily
-    from quantlab_pipeline.research.walk_forward.spec import WalkForwardSpec
-    from quantlab_pipeline.simulation.costs import CostModel
 
 S = TypeVar("S", bound=Spec)
 
@@ -131,56 +129,38 @@ class Project:
 
     def features(self) -> FeatureSpecs:
         """Every feature column."""
-        from quantlab_pipeline.research.features.spec import FeatureSpecs
-
         return self.document("feature_specs", FeatureSpecs)
 
     def labels(self) -> LabelSpecs:
         """Every label and horizon."""
-        from quantlab_pipeline.research.labels.spec import LabelSpecs
-
         return self.document("label_specs", LabelSpecs)
 
     def events(self) -> EventRegistry:
         """Every event type."""
-        from quantlab_pipeline.research.events.spec import EventRegistry
-
         return self.document("event_registry", EventRegistry)
 
     def family(self, name: str = "candidate_family") -> CandidateFamily:
         """The candidate family of the document `name`."""
-        from quantlab_pipeline.research.validation.spec import CandidateFamily
-
         return self.document(name, CandidateFamily)
 
     def costs(self) -> CostModel:
         """What trading costs, by profile."""
-        from quantlab_pipeline.simulation.costs import CostModel
-
         return self.document("cost_model", CostModel)
 
     def backtest(self) -> BacktestSpec:
         """How a strategy is backtested and stressed."""
-        from quantlab_pipeline.research.backtest.spec import BacktestSpec
-
         return self.document("backtest", BacktestSpec)
 
     def walk_forward(self) -> WalkForwardSpec:
         """How a strategy is refitted and judged outside its fit."""
-        from quantlab_pipeline.research.walk_forward.spec import WalkForwardSpec
-
         return self.document("walk_forward", WalkForwardSpec)
 
     def portfolio(self) -> PortfolioSpec:
         """How strategies become one book."""
-        from quantlab_pipeline.research.portfolio.spec import PortfolioSpec
-
         return self.document("portfolio", PortfolioSpec)
 
     def gates(self) -> GatesSpec:
         """Every threshold of the seven gates."""
-        from quantlab_pipeline.research.gates import GatesSpec
-
         return self.document("gates", GatesSpec)
 
 
