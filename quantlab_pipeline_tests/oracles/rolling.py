@@ -62,24 +62,30 @@ def rank(x: Floats, window: int, min_valid: int) -> Floats:
     return _each_window(x, window, lambda rows: last_rank(rows, min_valid))
 
 
+def last_ar1(x: Floats, window: int, min_valid: int) -> float:
+    """Least-squares slope of the last `window` pairs of neighbours, if enough are whole."""
+    now = range(max(x.size - window, 1), x.size)
+    pairs = [(x[u - 1], x[u]) for u in now if not np.isnan(x[u - 1] + x[u])]
+    if len(pairs) < max(min_valid, 3):
+        return np.nan
+    before, after = np.array(pairs).T
+    if np.ptp(before) == 0:
+        return np.nan
+    centred = before - before.mean()
+    return float((centred * (after - after.mean())).sum() / (centred**2).sum())
+
+
 def ar1(x: Floats, window: int, min_valid: int) -> Floats:
     """Least-squares slope of the pairs whose second end lies in each window."""
-    out = np.full(x.size, np.nan)
-    for t in range(x.size):
-        now = np.arange(max(t - window + 1, 1), t + 1)
-        pairs = [(x[u - 1], x[u]) for u in now if not np.isnan(x[u - 1] + x[u])]
-        if len(pairs) >= max(min_valid, 3):
-            before, after = np.array(pairs).T
-            if np.ptp(before) > 0:
-                centred = before - before.mean()
-                out[t] = (centred * (after - after.mean())).sum() / (centred**2).sum()
-    return out
+    return np.array([last_ar1(x[: t + 1], window, min_valid) for t in range(x.size)])
 
 
-def ewm(x: Floats, start: int, alpha: float, anchor: int, warmup: int, min_valid: int) -> Floats:
-    """Each row's recursion run alone, from its block's restart to the row."""
+def ewm(
+    x: Floats, start: int, alpha: float, anchor: int, warmup: int, min_valid: int, first: int = 0
+) -> Floats:
+    """Each row's recursion run alone, from its block's restart; rows before `first` are NaN."""
     out = np.full(x.size, np.nan)
-    for t in range(x.size):
+    for t in range(first, x.size):
         block = (start + t) // anchor * anchor - start
         history = _valid(x[max(block - warmup, 0) : t + 1])
         if not np.isnan(x[t]) and history.size >= min_valid:

@@ -65,11 +65,16 @@ def _cut(frame: pl.DataFrame, tau: datetime) -> pl.DataFrame:
 def _poison(
     frame: pl.DataFrame, tau: datetime, thresholds: Pit1Thresholds, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Known rows untouched; others changed or gone; revisions of known ones arrive later."""
+    """Known rows untouched; others changed or gone; revisions of known ones arrive later.
+
+    The newest known row always has a revision.
+    """
     known = frame.filter(pl.col("available_at") <= tau)
     later = frame.filter(pl.col("available_at") > tau)
     later = later.filter(pl.Series(rng.random(later.height) >= thresholds.deleted_share))
-    revised = known.filter(pl.Series(rng.random(known.height) < thresholds.revised_share))
+    chosen = rng.random(known.height) < thresholds.revised_share
+    chosen[known["ts"].arg_sort()[-1:].to_numpy()] = True
+    revised = known.filter(pl.Series(chosen))
     delay = pl.Series(rng.integers(1, 60, revised.height) * MINUTE_US).cast(pl.Duration("us"))
     revised = revised.with_columns((pl.lit(tau).cast(TS) + delay).alias("available_at"))
     changed = [_changed(part, thresholds.changed_log_sd, rng) for part in (later, revised)]
@@ -84,10 +89,11 @@ def _changed(frame: pl.DataFrame, log_sd: float, rng: np.random.Generator) -> pl
 
 
 def instants(inputs: FeatureInputs, days: Sequence[date], count: int, seed: int) -> list[datetime]:
-    """`count` minutes of `days` to attack, sorted: the first two kinds always, then any minute.
+    """`count` minutes of `days` to attack, sorted and seeded: one of each kind, then any minute.
 
-    One at a funding settlement, at the last minute before its raw stamp was out if it jittered; one
-    inside an open-interest bucket, which is also inside every longer bar. Seeded.
+    The kinds: a funding settlement, at the last minute before its raw stamp was out if it jittered;
+    inside an open-interest bucket, and so inside every longer bar; the last minute of a hole in a
+    table, where a value filled from behind shows. A kind that the data lacks is any minute.
     """
     rng = generator(seed, "instants")
     minutes = pl.concat([minute_grid([day]) for day in sorted(days)])
@@ -95,12 +101,27 @@ def instants(inputs: FeatureInputs, days: Sequence[date], count: int, seed: int)
     buckets = _within(inputs.open_interest, pl.col("bucket_start") + 2 * MINUTE, minutes)
     if buckets.is_empty():
         buckets = minutes.filter(minutes.dt.minute() % 5 == 2)
-    kinds = [settled if not settled.is_empty() else minutes, buckets]
-    kinds += [minutes] * (count - len(kinds))
-    drawn = [from_us(int(kind.dt.epoch("us")[int(rng.integers(kind.len()))])) for kind in kinds]
+    kinds = [settled, buckets, _holes(inputs, minutes), *[minutes] * count][:count]
+    drawn = []
+    for kind in kinds:
+        choice = minutes if kind.is_empty() else kind
+        drawn.append(from_us(int(choice.dt.epoch("us")[int(rng.integers(choice.len()))])))
     return sorted(drawn)
 
 
 def _within(frame: pl.DataFrame, instant: pl.Expr, minutes: pl.Series) -> pl.Series:
     at = frame.select(instant.alias("at"))["at"].unique().sort()
     return at.filter(at.is_in(minutes.to_list()))
+
+
+def _holes(inputs: FeatureInputs, minutes: pl.Series) -> pl.Series:
+    """Last missing minute of each hole of less than half a day in the tables kept by the minute."""
+    ends = []
+    gap = (pl.col("ts") - pl.col("ts").shift(1)).over("symbol")
+    short = (gap > MINUTE) & (gap < timedelta(hours=12))
+    near = pl.col("ts").is_between(minutes.min(), minutes.max())
+    for frame in (inputs.bars_perp, inputs.mark_index, inputs.basis_state, inputs.tob_1m_agg):
+        one_leg = frame.filter(pl.col("leg") == "perp") if "leg" in frame.columns else frame
+        after = one_leg.filter(near).sort("symbol", "ts").filter(short)
+        ends.append(_within(after, pl.col("ts") - MINUTE, minutes))
+    return pl.concat(ends)

@@ -31,9 +31,9 @@ def sign_run(inputs: Inputs, params: verbs.RunParams, grid: Grid) -> Floats:
 
 
 def half_life(inputs: Inputs, params: verbs.HalfLifeParams, grid: Grid) -> Floats:
-    """Half-life ln 2 / -ln b in minutes, b the slope of x[u] on x[u-1] in the window.
+    """Minutes in which the input halves its distance: ln 2 / -ln b, b the window's AR(1) slope.
 
-    NaN outside 0 < b < 1. The time in which an Ornstein-Uhlenbeck process sampled each minute halves its distance.
+    NaN outside 0 < b < 1. The model is an Ornstein-Uhlenbeck process sampled each minute.
     """
     slope = rolling_ar1(inputs[0], grid.start, params.window_min, grid.min_valid)
     out = np.full(slope.size, np.nan)

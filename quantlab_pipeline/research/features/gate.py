@@ -94,7 +94,8 @@ class _Siege:
             return []
         blame: dict[str, tuple[str, Rows]] = {}
         for table, frame in self.near.tables().items():
-            if frame.is_empty():
+            explained = all(n in blame and (blame[n][1] == rows).all() for n, rows in found.items())
+            if frame.is_empty() or explained:
                 continue
             for name, rows in self.shifted(list(found), attack, table).items():
                 if name not in blame or rows.sum() > blame[name][1].sum():

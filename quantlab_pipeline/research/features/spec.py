@@ -79,8 +79,9 @@ class FeatureSpec(Spec):
             window = getattr(self.arguments, "window_min", None)
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"`{self.verb}`: `{key}`: {first['msg']}") from error
+            keys = "".join(f" `{part}`" for part in first["loc"])
+            told = first["msg"].removeprefix("Value error, ")
+            raise ValueError(f"`{self.verb}`: params{keys}: {told}") from error
         if window is not None and self.min_valid > max(window, 1):
             raise ValueError(
                 f"`min_valid` {self.min_valid} is more than the window's {window} rows"
@@ -199,7 +200,7 @@ class Pit1Thresholds(Spec):
     that vanish, and of known rows that get a revised twin which arrives later.
     """
 
-    instants_per_range: int = Field(default=3, ge=2, le=1000)
+    instants_per_range: int = Field(default=3, ge=3, le=1000)
     changed_log_sd: float = Field(default=0.5, gt=0)
     deleted_share: float = Field(default=0.1, ge=0, lt=1)
     revised_share: float = Field(default=0.1, ge=0, le=1)
