@@ -36,6 +36,7 @@ class Module:
 Law = Callable[[Module], Iterator[str]]
 
 
+@functools.cache
 def modules(root: Path = PACKAGE) -> list[Module]:
     """Every Python file below `root`, in order."""
     return [
