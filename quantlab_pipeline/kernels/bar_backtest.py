@@ -58,7 +58,8 @@ def _run_one(
     """One variant; `daily` [days], zeros, is filled, `path` [n] or [0] receives the equity."""
     n = tape.open.size
     keep_path = path.size == n
-    quantity, last, held = 0.0, np.nan, 0
+    # Equity is cash + quantity x mark: a sum per bar, not a chain from bar to bar.
+    cash, quantity, mark, held = 0.0, 0.0, 0.0, 0
     equity, fees, spread, funding = 0.0, 0.0, 0.0, 0.0
     peak, deepest, before, n_fills, day = 0.0, 0.0, 0.0, 0, 0
     for t in range(n):
@@ -67,28 +68,27 @@ def _run_one(
             before, day = equity, tape.day[t]
         # The target set at the close of bar t-1 is traded at the open of bar t.
         want = target[t - 1] if t > 0 else 0
-        price = tape.open[t]
-        if want != held and price > 0.0 and price < np.inf:
-            if held != 0:
-                equity += quantity * (price - last)
-            new = want / price
-            # A reversal closes the old quantity and opens a new one of the fixed notional.
-            traded = abs(quantity) * price + abs(want)
-            fees += traded * fee
-            spread += traded * half_spread
-            equity -= traded * (fee + half_spread)
-            n_fills += (held != 0) + (want != 0)
-            quantity, held, last = new, want, price
-        close = tape.close[t]
+        if want != held:
+            price = tape.open[t]
+            if 0.0 < price < np.inf:
+                # A reversal closes the old quantity and opens a new one of the fixed notional.
+                traded = abs(quantity) * price + abs(want)
+                fees += traded * fee
+                spread += traded * half_spread
+                cash += quantity * price - want - traded * (fee + half_spread)
+                n_fills += (held != 0) + (want != 0)
+                quantity, held, mark = want / price, want, price
+                equity = cash + quantity * mark
         if held != 0:
-            if close > 0.0 and close < np.inf:
-                equity += quantity * (close - last)
-                last = close
+            close = tape.close[t]
+            if 0.0 < close < np.inf:
+                mark = close
             rate = tape.funding_rate[t]
             if rate != 0.0:
                 paid = quantity * tape.mark[t] * rate
-                equity -= paid
+                cash -= paid
                 funding -= paid
+            equity = cash + quantity * mark
         if equity > peak:
             peak = equity
         elif peak - equity > deepest:

@@ -86,8 +86,9 @@ class Tape:
         return int(self.close_us[-1]) if self.close_us.size else 0
 
     def has_book(self, at_us: I64) -> B1:
-        """Whether any quote exists in the clock hour of each instant."""
-        hours = np.unique(self.quote_us // HOUR_US)
+        """Whether the clock hour of each instant has a quote with both prices."""
+        both = np.isfinite(self.bid) & np.isfinite(self.ask)
+        hours = np.unique(self.quote_us[both] // HOUR_US)
         return np.isin(at_us // HOUR_US, hours)
 
     def close_at(self, at_us: I64) -> F64:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from quantlab_pipeline.core.clocks import DAY_US, TS, day_end
+from quantlab_pipeline.core.clocks import DAY_US, TS, day_end, day_of
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.core.records import Record
@@ -200,7 +200,10 @@ def _held_days(
 def _marks(symbols: pl.Series, midnight: I64, bars: pl.DataFrame) -> F64:
     """Last close at or before each midnight (days since 1970)."""
     wanted = pl.DataFrame({"symbol": symbols, "at": pl.Series(midnight * DAY_US).cast(TS)})
-    closes = bars.select("symbol", pl.col("ts").alias("at"), "close").sort("at")
+    ordered = bars.sort("symbol", "ts")
+    by_day = ordered.group_by("symbol", day_of().alias("day"), maintain_order=True)
+    last = by_day.agg(pl.col("ts", "close").last())
+    closes = last.select("symbol", pl.col("ts").alias("at"), "close").sort("at")
     joined = (
         wanted.with_row_index("row")
         .sort("at", maintain_order=True)

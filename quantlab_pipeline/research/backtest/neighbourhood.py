@@ -22,22 +22,29 @@ from quantlab_pipeline.research.backtest.blueprint import Blueprint
 from quantlab_pipeline.research.backtest.schema import SEGMENTS
 from quantlab_pipeline.simulation.costs import assumed_half_spread_bps
 from quantlab_pipeline.simulation.metrics import max_drawdown, sharpe
-from quantlab_pipeline.simulation.tape import Tape, tapes
+from quantlab_pipeline.simulation.tape import Tape
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 
 def hold_neighbours(
-    plan: Blueprint, entries: pl.DataFrame, study: Study, multiples: Sequence[float]
+    plan: Blueprint,
+    entries: pl.DataFrame,
+    study: Study,
+    multiples: Sequence[float],
+    feed: Sequence[Tape],
 ) -> list[dict[str, Any]]:
-    """Rows of `stress_results` (without share_of_base) for 1 and `multiples` of the hold."""
+    """Rows of `stress_results`, without share_of_base, for 1 and `multiples` of the hold.
+
+    `feed` needs no quotes.
+    """
     scales = sorted({1.0, *multiples})
     hold = np.array([max(1, round(plan.horizon_min * s)) for s in scales], dtype=np.int64)
     daily = np.zeros((2, len(scales), len(study.days)))
     fills = np.zeros((2, len(scales)), dtype=np.int64)
     mine = entries.filter(pl.col("candidate_id") == plan.candidate_id).with_columns(day=day_of())
-    for tape in tapes(study.window(), plan.symbols):
+    for tape in (t for t in feed if t.symbol in plan.symbols):
         for s, segment in enumerate(SEGMENTS):
             is_holdout = pl.col("day") >= study.holdout_from
             wanted = is_holdout if segment == "holdout" else ~is_holdout

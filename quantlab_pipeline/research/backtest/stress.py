@@ -49,8 +49,9 @@ def run_stress(
     for way, group in by_way(blueprints, study.costs):
         for scenario in _scenarios(way, group, entries, study, spec):
             rows += _rows(scenario, group, study)
+        feed = list(tapes(replace(study.window(), quotes=None), _symbols(group)))
         for plan in group:
-            rows += hold_neighbours(plan, entries, study, spec.hold_multiples)
+            rows += hold_neighbours(plan, entries, study, spec.hold_multiples, feed)
     frame = pl.DataFrame(
         rows,
         schema={c.name: c.dtype for c in STRESS_RESULTS.columns if c.name != "share_of_base"},
@@ -102,7 +103,7 @@ def _with_lost_data(
     spec: StressSpec,
 ) -> Simulation:
     """A run in which a share of all minutes never arrived: no event, no quote, no bar in them."""
-    symbols = sorted({s for plan in blueprints for s in plan.symbols})
+    symbols = _symbols(blueprints)
     lost = {symbol: lost_minutes(symbol, study, spec) for symbol in symbols}
     minute = (pl.col("ts").dt.epoch("us") - 1) // MINUTE_US
     kept = [entries.clear()]
@@ -117,6 +118,10 @@ def _with_lost_data(
             yield tape.without(lost[tape.symbol])
 
     return simulate(intents, damaged(), study.instruments, study.costs, [way])[0]
+
+
+def _symbols(blueprints: Sequence[Blueprint]) -> list[str]:
+    return sorted({s for plan in blueprints for s in plan.symbols})
 
 
 def lost_minutes(

@@ -27,7 +27,7 @@ from quantlab_pipeline.research.backtest.schema import (
 )
 from quantlab_pipeline.research.backtest.spec import StressSpec
 from quantlab_pipeline.research.backtest.stress import lost_minutes, run_stress
-from quantlab_pipeline.simulation.tape import MarketTables
+from quantlab_pipeline.simulation.tape import MarketTables, tapes
 from quantlab_pipeline_tests.research.bridge.test_execute import entries_of, market
 from quantlab_pipeline_tests.simulation.builders import (
     BTC,
@@ -195,7 +195,8 @@ def test_the_bar_kernel_and_the_engine_agree_where_there_is_no_book(planted):
     """Two engines, one market: the neighbourhood at 1x equals the engine's trades."""
     study, entries = planted
     run = run_backtest([plan_of()], entries, study)
-    rows = hold_neighbours(plan_of(), entries, study, (0.5,))
+    feed = list(tapes(study.window(), ["BTC"]))
+    rows = hold_neighbours(plan_of(), entries, study, (0.5,), feed)
     bars_net = sum(r["net_bps"] * r["n_trades"] for r in rows if r["scenario"] == "hold_x1")
     assert run.trades.height == sum(r["n_trades"] for r in rows if r["scenario"] == "hold_x1")
     engine_net = run.trades["net_bps"].sum()

@@ -151,7 +151,7 @@ def test_nothing_after_the_window_is_read():
 
 
 def test_capacity_meets_the_planted_truth_under_known_impact():
-    """PT-13: with the true edge and Y, size is 4/9 ((e - c) / (2 Y sigma))^2 of the day's volume."""
+    """PT-13: with the true edge and Y, size is 4/9 ((e - c) / (2 Y sigma))^2 of a day's volume."""
     bars, instants = market(40.0)
     costs = cost_model(fee_bps=4.0, impact_y=0.7)
     row = bridge(bars, entries_of(instants), costs=costs).results.row(0, named=True)
