@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.spec import Spec
-from quantlab_pipeline.research.events.expression import Node, check_features, parse
+from quantlab_pipeline.research.events.expression import Node, check_features, nearest, parse
 from quantlab_pipeline.research.market_data.spec import Dataset
 
 Family = Literal[
@@ -98,8 +98,20 @@ class EventRegistry(Spec):
         """Every feature column that any type reads, sorted."""
         return sorted({f for t in self.event_types for f in t.required_fields})
 
-    def select(self, names: Collection[str]) -> EventRegistry:
-        """The registry with the types in `names` only, in its own order."""
+    def only(self, names: Literal["all"] | Collection[str]) -> EventRegistry:
+        """The registry with the types in `names` alone, in its own order.
+
+        Raises SpecError for a name that it does not have, naming the nearest.
+        """
+        if names == "all":
+            return self
+        for name in names:
+            if name not in self.names:
+                raise SpecError(
+                    f"The event registry has no type '{name}'.",
+                    nearest(name, self.names),
+                    event_type=name,
+                )
         kept = tuple(t for t in self.event_types if t.name in names)
         return self.model_copy(update={"event_types": kept})
 

@@ -69,7 +69,10 @@ def test_an_unknown_feature_names_its_type_and_the_nearest() -> None:
 def test_names_are_unique_and_selection_keeps_order() -> None:
     with pytest.raises(ValidationError, match="listed twice"):
         registry(event_type(), event_type())
-    chosen = REGISTRY.select([REGISTRY.names[3], REGISTRY.names[1]])
+    chosen = REGISTRY.only([REGISTRY.names[3], REGISTRY.names[1]])
     assert isinstance(chosen, EventRegistry)
     assert chosen.names == [REGISTRY.names[1], REGISTRY.names[3]]
     assert chosen.spec_hash() != REGISTRY.spec_hash()
+    assert REGISTRY.only("all") is REGISTRY
+    with pytest.raises(SpecError, match="Did you mean 'oi_surge'"):
+        REGISTRY.only(["oi_surg"])
