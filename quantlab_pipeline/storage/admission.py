@@ -37,10 +37,12 @@ def refusal(table: str, gate: Gate | None, problems: Sequence[Problem]) -> GateN
     """The error for `problems`, with the command that mends them."""
     shown = "; ".join(str(p) for p in problems[:SHOWN])
     more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-    gated = next((g for g in Gate if any(f"{g.value} " in p.text for p in problems)), gate)
-    waive = f', or go on, tainted, with `quantlab run --waive {gated} --reason "..."`'
-    remedy = "Build the stale tables again and judge them: `quantlab run`"
-    remedy += f"{waive if gated is not None else ''}."
+    remedy = "Build what is stale or missing again and have it judged: `quantlab run`."
+    if gate is not None and all(p.kind == "refused" for p in problems):
+        remedy = (
+            "Mend what the gate names, or go on with everything below tainted: "
+            f'`quantlab run --waive {gate.value} --reason "..."`.'
+        )
     return GateNotPassedError(
         f"GATE_NOT_PASSED {gate.value + ' on ' if gate else 'above '}{table}: {shown}{more}.",
         remedy,

@@ -27,7 +27,6 @@ from quantlab_pipeline.storage.writing import (
     split,
 )
 
-
 Facts = Mapping[str, Mapping[str, Any]] | Mapping[date, Mapping[str, Any]]
 """Plain JSON facts by partition."""
 

@@ -51,7 +51,7 @@ class WriteReport:
     replaced: tuple[str, ...]
 
     def and_one(self, manifest: Manifest, written: int, replaced: bool) -> WriteReport:
-        """This report with one more partition."""
+        """The report with one more partition in it."""
         return WriteReport(
             self.written + written,
             self.unchanged + len(manifest.files) - written,
@@ -160,12 +160,15 @@ class PartitionWriter:
         return tuple(entries), written
 
     def put_manifest(self, manifest: Manifest) -> bool:
-        """Make `manifest` the one in force; False if it already was."""
+        """Make `manifest` the one in force; False if one with its fingerprint already was.
+
+        Of two with one fingerprint the newer is kept only if it came from other raw files.
+        """
         before = self._manifests.current(manifest.table, manifest.partition)
-        if before is not None and before.fingerprint == manifest.fingerprint:
-            return False
-        self._manifests.put(manifest)
-        return True
+        same = before is not None and before.fingerprint == manifest.fingerprint
+        if before is None or not same or before.observed.get("raw") != manifest.observed.get("raw"):
+            self._manifests.put(manifest)
+        return not same
 
     def _put(self, table: str, partition: str, entry: FileEntry, data: bytes, listed: bool) -> bool:
         key = data_key(table, partition, entry)

@@ -92,7 +92,9 @@ class Keys:
         return digest(["code", table, self.codes.get(table, "1")])
 
     def spec_hashes(self, table: str, partition: str) -> Mapping[str, str]:
-        return {name: digest(self.specs.get(name, "1")) for name in TABLES[table].specs}
+        names = TABLES[table].specs
+        own = {name: self.specs.get(f"{name} {partition}") for name in names}
+        return {name: digest(own[name] or self.specs.get(name, "1")) for name in names}
 
     def gate_hash(self, gate: Gate) -> str:
         return digest(["thresholds", gate, self.gates.get(gate, "1")])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,10 +13,10 @@ import pytest
 from quantlab_pipeline.core.errors import GateNotPassedError, SpecError
 from quantlab_pipeline.core.verdicts import Gate, Outcome
 from quantlab_pipeline.storage.lake import Lake, StaleInputError
+from quantlab_pipeline.storage.objects import LocalObjects, Stat
 from quantlab_pipeline.storage.table_graph import TableGraph
 from quantlab_pipeline_tests.storage.builders import (
     DAYS,
-    FIRST,
     IN_ORDER,
     JUDGED,
     STUDY,
@@ -162,6 +162,10 @@ def test_specs_and_columns_are_part_of_what_a_partition_is(chained: Lake, keys: 
     keys.specs["feature_specs"] = "2"
     refused(chained, "events", "its specs changed since it was built: feature_specs")
     keys.specs.clear()
+    keys.specs["feature_specs day=2026-01-02"] = "2"
+    assert chained.is_current("events", DAYS[0])
+    assert not chained.is_current("events", DAYS[1])
+    keys.specs.clear()
     assert chained.read("events", DAYS).height == 32
 
 
@@ -222,11 +226,29 @@ def test_a_gate_must_say_something_about_what_it_guards() -> None:
     assert TableGraph(TABLES, JUDGED).judged(Gate.PIT1) == "features"
 
 
-def test_walking_a_year_of_lineage_is_quick(tmp_path: Path) -> None:
-    lake = toy_lake(tmp_path)
-    days = [FIRST + timedelta(days=i) for i in range(30)]
-    build_chain(lake, days)
-    lake.problems("candidates", [STUDY])
-    start = time.perf_counter()
+class CountingObjects(LocalObjects):
+    """Counts the looks at each key."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.looks: Counter[str] = Counter()
+
+    def stat(self, key: str) -> Stat | None:
+        self.looks[f"stat {key}"] += 1
+        return super().stat(key)
+
+    def get(self, key: str) -> bytes:
+        self.looks[f"get {key}"] += 1
+        return super().get(key)
+
+
+def test_a_load_looks_at_each_manifest_and_verdict_once(chained: Lake, root: Path) -> None:
+    objects = CountingObjects(root)
+    lake = toy_lake(objects)
     assert lake.problems("candidates", [STUDY]) == []
-    assert time.perf_counter() - start < 0.2
+    assert len(objects.looks) > 2 * (len(IN_ORDER) - 1) * len(DAYS)
+    assert set(objects.looks.values()) == {1}
+    objects.looks.clear()
+    assert lake.problems("candidates", [STUDY]) == []
+    assert {look.split()[0] for look in objects.looks} == {"stat"}
+    assert set(objects.looks.values()) == {1}

@@ -200,11 +200,11 @@ def test_an_unknown_table_is_named_with_the_nearest_one(lake: Lake) -> None:
         lake.read("bars", ["2026-13-01"])
 
 
-DAY_INDEXES = st.lists(st.integers(0, 9), min_size=1, unique=True)
+DAY_INDEXES = st.lists(st.integers(0, 4), min_size=1, unique=True)
 
 
-@settings(max_examples=20, deadline=None)
-@given(cuts=st.lists(DAY_INDEXES, min_size=1, max_size=4))
+@settings(max_examples=8, deadline=None)
+@given(cuts=st.lists(DAY_INDEXES, min_size=1, max_size=3))
 def test_how_a_range_was_cut_into_writes_is_not_in_the_bytes(
     cuts: list[list[int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
