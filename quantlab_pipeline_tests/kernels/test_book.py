@@ -1,0 +1,83 @@
+"""The book kernels equal their oracles bit for bit, on hostile streams too."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quantlab_pipeline.kernels import book
+from quantlab_pipeline_tests.oracles import book as oracle
+
+VALUE = st.sampled_from([99.0, 99.5, 100.0, 100.5, 101.25, 0.0, -1.0, math.nan, math.inf])
+QUOTE = st.tuples(st.integers(0, 60), VALUE, VALUE, VALUE, VALUE)
+SAMPLE = st.tuples(VALUE, VALUE, VALUE, VALUE, st.sampled_from([0.0, 0.5, 3.0, 3.5, 9.0]))
+
+
+def run_sampler(quotes, grid, cuts):
+    state_f, state_i = np.full(4, np.nan), np.array([-1, 0, 0], np.int64)
+    out_f, out_i = np.full((grid.size, 4), np.nan), np.zeros((grid.size, 2), np.int64)
+    faults = np.zeros((book.N_COUNTS, 2), np.int64)
+    edges = [0, *sorted(cuts), len(quotes)]
+    for start, end in zip(edges, edges[1:], strict=False):
+        rows = quotes[start:end]
+        columns = [np.array([q[i] for q in rows], np.float64) for i in range(1, 5)]
+        stamps = np.array([q[0] for q in rows], np.int64)
+        piece = book.Quotes(stamps, *columns)
+        book.sample_quotes(piece, grid, state_f, state_i, faults, out_f, out_i)
+    book.finish_day(grid, state_f, state_i, out_f, out_i)
+    return out_f, out_i, faults
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(QUOTE, max_size=40), st.lists(st.integers(0, 40), max_size=3))
+def test_sampling_equals_the_oracle_however_the_stream_is_cut(quotes, cuts):
+    grid = np.arange(5, 66, 5, dtype=np.int64)
+    cuts = [min(c, len(quotes)) for c in cuts]
+    out_f, out_i, faults = run_sampler(quotes, grid, cuts)
+    for row, (values, stamp, fresh) in enumerate(oracle.sample(quotes, grid.tolist())):
+        assert (out_i[row, 0], out_i[row, 1]) == (stamp, fresh)
+        if values is not None:
+            np.testing.assert_array_equal(out_f[row], values)
+    newest, late = -1, 0
+    for quote in quotes:
+        late += quote[0] < newest
+        newest = max(newest, quote[0])
+    assert faults[book.LATE, 0] == late
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(SAMPLE, max_size=12), min_size=1, max_size=4))
+def test_a_minute_equals_the_oracle_bit_for_bit(minutes):
+    slots, max_age = 12, 3.0
+    rows = [s for m in minutes for s in m]
+    samples = np.array([(*s, 0.0) for s in rows], np.float64).reshape(len(rows), 6)
+    starts = np.concatenate([[0], np.cumsum([len(m) for m in minutes])]).astype(np.int64)
+    floats, counts = book.aggregate_minutes(
+        samples, np.ones(len(rows), np.int64), starts, max_age, slots
+    )
+    names = {
+        "spread_bps_mean": book.SPREAD_MEAN,
+        "spread_bps_median": book.SPREAD_MEDIAN,
+        "spread_bps_max": book.SPREAD_MAX,
+        "depth_usd_mean": book.DEPTH_MEAN,
+        "depth_usd_min": book.DEPTH_MIN,
+        "imbalance_mean": book.IMBALANCE_MEAN,
+        "imbalance_std": book.IMBALANCE_STD,
+        "bid_last": book.BID_LAST,
+        "ask_last": book.ASK_LAST,
+        "mid_last": book.MID_LAST,
+        "valid_frac": book.VALID_FRAC,
+    }
+    for m, part in enumerate(minutes):
+        wanted = oracle.minute(part, max_age, slots)
+        got = {n: floats[m, at] for n, at in names.items()}
+        assert got["valid_frac"] == wanted["valid_frac"]
+        for name, value in got.items():
+            np.testing.assert_array_equal(value, wanted.get(name, math.nan), err_msg=name)
+        assert counts[m, book.LOCKED] == wanted["n_locked"]
+        assert counts[m, book.CROSSED] == wanted["n_crossed"]
+        assert counts[m, book.STALE] == wanted["n_stale"]
+        assert counts[m, book.INVALID] == wanted["n_invalid"]

@@ -1,0 +1,210 @@
+"""Which file holds which day, what lies outside, and what landing checks."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from quantlab_pipeline.core.errors import SourceError
+from quantlab_pipeline.sources import archive_codec as codec
+from quantlab_pipeline.sources.archive_layout import archive_file, archive_name
+from quantlab_pipeline.sources.base import MemoryTree
+from quantlab_pipeline.sources.binance_archive import BinanceArchive
+from quantlab_pipeline_tests.sources import builders as b
+
+UM = "futures/um"
+NEXT = b.DAY + timedelta(days=1)
+
+
+def name(kind: str, day: date, daily: bool = True, market: str = UM) -> str:
+    return archive_name(market, kind, b.SYMBOL, day, daily=daily)
+
+
+def klines_of(files: dict[str, pl.DataFrame], **options) -> BinanceArchive:
+    return BinanceArchive(b.tree({n: (rows, codec.KLINES) for n, rows in files.items()}, **options))
+
+
+def test_names_are_the_official_ones():
+    assert name("klines", b.DAY) == (
+        "data/futures/um/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-03-05.zip"
+    )
+    assert name("fundingRate", b.DAY, daily=False) == (
+        "data/futures/um/monthly/fundingRate/BTCUSDT/BTCUSDT-fundingRate-2024-03.zip"
+    )
+    for kind in ("klines", "markPriceKlines", "metrics", "bookTicker"):
+        file = archive_file(name(kind, b.DAY))
+        assert file is not None
+        assert (file.kind, file.symbol, file.first, file.last) == (kind, b.SYMBOL, b.DAY, b.DAY)
+    hourly = name("klines", b.DAY).replace("/1m/", "/1h/").replace("-1m-", "-1h-")
+    assert archive_file(hourly) is None
+
+
+def test_a_day_is_its_daily_file_and_the_month_gives_the_others():
+    days = [b.DAY, NEXT]
+    month = pl.concat([b.klines(d, price=1.0) for d in days])
+    source = klines_of(
+        {name("klines", b.DAY, daily=False): month, name("klines", NEXT): b.klines(NEXT, price=2.0)}
+    )
+    parsed = b.ingest(source, "bars_1m_perp", days)
+    assert parsed.findings == ()
+    assert parsed.frame["close"].to_list() == [1.0] * 1440 + [2.0] * 1440
+    assert b.ingest(source, "bars_1m_perp", [NEXT]).frame["close"].to_list() == [2.0] * 1440
+
+
+def test_a_day_holds_the_closes_after_its_midnight_up_to_the_next():
+    source = klines_of({name("klines", b.DAY): b.klines(b.DAY)})
+    bars = b.ingest(source, "bars_1m_perp", [b.DAY]).frame
+    assert bars["ts"][0] == datetime(2024, 3, 5, 0, 1, tzinfo=UTC)
+    assert bars["ts"][-1] == datetime(2024, 3, 6, tzinfo=UTC)
+    assert (bars["available_at"] == bars["ts"]).all()
+
+
+def test_rows_outside_their_file_are_counted_and_set_aside():
+    source = klines_of({name("klines", b.DAY): b.klines(b.DAY, first=60)})
+    parsed = b.ingest(source, "bars_1m_perp", [b.DAY])
+    assert parsed.frame.height == 1380
+    assert [(f.check, f.count, f.day) for f in parsed.findings] == [("outside_file", 60, b.DAY)]
+
+
+def test_landing_again_changes_nothing_and_keeps_the_bytes():
+    source = klines_of({name("klines", b.DAY): b.klines(b.DAY, 10)})
+    sink = b.MemorySink()
+    first = source.land("bars_1m_perp", b.SYMBOL, [b.DAY], sink)
+    assert source.land("bars_1m_perp", b.SYMBOL, [b.DAY], sink) == first
+    assert sink.new == 1
+    assert first[0].name == name("klines", b.DAY)
+
+
+def test_a_missing_checksum_is_refused_unless_allowed():
+    bare = b.tree({name("klines", b.DAY): (b.klines(b.DAY, 3), codec.KLINES)}, checksums=False)
+    with pytest.raises(SourceError, match="no CHECKSUM"):
+        b.ingest(BinanceArchive(bare), "bars_1m_perp", [b.DAY])
+    allowed = BinanceArchive(bare, require_checksum=False)
+    assert b.ingest(allowed, "bars_1m_perp", [b.DAY]).frame.height == 3
+
+
+def test_a_wrong_checksum_is_refused_always():
+    good = b.tree({name("klines", b.DAY): (b.klines(b.DAY, 3), codec.KLINES)})
+    files = {n: good.read(n) for n in good.names()}
+    files[name("klines", b.DAY) + ".CHECKSUM"] = codec.make_checksum("a", b"other")
+    for required in (True, False):
+        source = BinanceArchive(MemoryTree(files), require_checksum=required)
+        with pytest.raises(SourceError, match="CHECKSUM"):
+            b.ingest(source, "bars_1m_perp", [b.DAY])
+
+
+def test_a_folder_of_something_else_is_refused():
+    with pytest.raises(SourceError, match="no file of the official archive"):
+        BinanceArchive(MemoryTree({"readme.txt": b""})).symbols()
+
+
+def test_what_is_not_there_is_empty_not_an_error():
+    source = klines_of({name("klines", b.DAY): b.klines(b.DAY, 3)})
+    assert source.days("bars_1m_perp", b.SYMBOL) == (b.DAY, b.DAY)
+    assert source.days("funding", b.SYMBOL) is None
+    assert b.ingest(source, "funding", [b.DAY]).frame.is_empty()
+    assert b.ingest(source, "bars_1m_perp", [b.DAY + timedelta(days=9)]).frame.is_empty()
+
+
+def test_the_midnight_settlement_comes_from_the_next_month_or_is_said_to_be_uncovered():
+    last = date(2024, 3, 31)
+    stamps = [b.ms(datetime(2024, 3, 31, h, tzinfo=UTC)) + 7 for h in (0, 8, 16)]
+    midnight = b.ms(datetime(2024, 4, 1, tzinfo=UTC)) + 3
+    form = codec.FUNDING_RATE
+    march = {name("fundingRate", last, daily=False): (b.funding_rates(stamps), form)}
+    april = {
+        name("fundingRate", date(2024, 4, 1), daily=False): (b.funding_rates([midnight]), form)
+    }
+    alone = b.ingest(BinanceArchive(b.tree(march)), "funding", [last])
+    assert alone.frame["ts"].dt.hour().to_list() == [8, 16]
+    assert [(f.check, f.day) for f in alone.findings] == [("uncovered_settlement", last)]
+    both = b.ingest(BinanceArchive(b.tree(march | april)), "funding", [last])
+    assert both.frame["ts"].dt.hour().to_list() == [8, 16, 0]
+    assert both.frame["available_at"][-1] == datetime(2024, 4, 1, 0, 0, 0, 3000, tzinfo=UTC)
+    assert both.findings == ()
+
+
+def test_the_mark_at_settlement_is_the_mark_minute_that_closes_there():
+    at = datetime(2024, 3, 5, 8, tzinfo=UTC)
+    source = BinanceArchive(
+        b.tree(
+            {
+                name("fundingRate", b.DAY, daily=False): (
+                    b.funding_rates([b.ms(at) + 5]),
+                    codec.FUNDING_RATE,
+                ),
+                name("markPriceKlines", b.DAY): (
+                    b.klines(b.DAY, 2, first=479).with_columns(
+                        pl.Series("close", [60_000.0, 1.0])
+                    ),
+                    codec.KLINES,
+                ),
+            }
+        )
+    )
+    assert b.ingest(source, "funding", [b.DAY]).frame["mark_price"].to_list() == [60_000.0]
+
+
+def test_a_bucket_stamped_at_midnight_is_found_in_the_file_before():
+    form = codec.METRICS
+    before = b.DAY - timedelta(days=1)
+    source = BinanceArchive(
+        b.tree(
+            {
+                name("metrics", before): (
+                    b.metrics(["2024-03-04 23:55:00", "2024-03-05 00:00:00"]),
+                    form,
+                ),
+                name("metrics", b.DAY): (b.metrics(["2024-03-05 00:05:00"]), form),
+            }
+        )
+    )
+    parsed = b.ingest(source, "open_interest", [b.DAY])
+    assert parsed.findings == ()
+    assert parsed.frame["bucket_start"].dt.minute().to_list() == [0, 5]
+    assert parsed.frame["ts"].dt.minute().to_list() == [5, 10]
+    assert parsed.frame["available_at"].dt.minute().to_list() == [6, 11]
+
+
+def test_the_book_stands_overnight_and_a_range_equals_its_days():
+    start = datetime(2024, 3, 4, tzinfo=UTC)
+    before, form = b.DAY - timedelta(days=1), codec.BOOK_TICKER
+    early = [b.ms(start + timedelta(hours=h)) for h in (1, 23)]
+    edge = [b.ms(start + timedelta(days=1)) + 2]
+    late = [b.ms(start + timedelta(days=1, hours=1))]
+    source = BinanceArchive(
+        b.tree(
+            {
+                name("bookTicker", before): (b.book_ticker(early + edge, bid=90.0), form),
+                name("bookTicker", b.DAY): (b.book_ticker(late), form),
+            }
+        )
+    )
+    both = b.ingest(source, "tob_snapshots", [before, b.DAY])
+    alone = b.ingest(source, "tob_snapshots", [b.DAY])
+    assert both.findings == alone.findings == ()
+    second = both.frame.filter(pl.col("ts") > start + timedelta(days=1))
+    assert alone.frame.equals(second)
+    assert alone.frame["bid_px"][0] == 90.0
+    assert alone.frame["n_updates"][0] == 1
+    assert alone.frame.height == 86_400
+
+
+def test_spot_klines_have_no_header_and_microseconds():
+    rows = b.klines(b.DAY, 5).with_columns(
+        pl.col("open_time") * 1000, pl.col("close_time") * 1000 + 999
+    )
+    spot = archive_name("spot", "klines", b.SYMBOL, b.DAY, daily=True)
+    source = BinanceArchive(b.tree({spot: (rows, codec.KLINES)}, header=False))
+    parsed = b.ingest(source, "bars_1m_spot", [b.DAY])
+    assert (parsed.frame.height, parsed.findings) == (5, ())
+
+
+def test_a_candle_of_another_width_is_no_minute_bar():
+    rows = b.klines(b.DAY, 5).with_columns(pl.col("open_time") + 59 * 60_000 + 59_999)
+    wide = b.klines(b.DAY, 5).with_columns(close_time=rows["open_time"])
+    parsed = b.ingest(klines_of({name("klines", b.DAY): wide}), "bars_1m_perp", [b.DAY])
+    assert parsed.frame.is_empty()
+    assert [(f.check, f.count) for f in parsed.findings] == [("misaligned", 5)]
