@@ -12,6 +12,7 @@ import pytest
 from quantlab_pipeline.core.clocks import day_end, day_start, days_between
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.verdicts import ItemVerdict, Outcome
+from quantlab_pipeline.research.features import build as build_module
 from quantlab_pipeline.research.features.attacks import attacked, instants
 from quantlab_pipeline.research.features.build import Build, build_features
 from quantlab_pipeline.research.features.gate import Leak, Pit1Report, judge_pit1
@@ -193,3 +194,19 @@ def test_attacks_leave_what_was_known_alone() -> None:
         later = after.filter(pl.col("available_at") > tau)
         assert later.filter(pl.col("ts") <= tau).height > 0
         assert attacked(inputs, "poison", tau, LIMITS, 1).tables()[table].equals(after)
+
+
+def test_a_build_that_joins_on_event_time_is_caught(shipped, monkeypatch) -> None:
+    inputs, specs, days, _ = shipped
+    honest = build_module.asof_join
+
+    def on_event_time(decisions, facts, columns, max_age=None):
+        return honest(decisions, facts.with_columns(available_at="ts"), columns, max_age)
+
+    monkeypatch.setattr(build_module, "asof_join", on_event_time)
+    stored = build_module.build_features(inputs, specs, days, SYMBOLS)
+    report = judge_pit1(inputs, specs, stored, days, SYMBOLS, LIMITS, 1)
+    failed = {v.item for v in report.verdicts if v.outcome is Outcome.FAIL}
+    assert {"oi_change_5m_bps", "oi_change_1h_bps", "oi_z_1d", "funding_last_bps"} <= failed
+    named = {leak.table for leak in report.leaks if leak.feature.startswith("oi_")}
+    assert named == {"open_interest"}
