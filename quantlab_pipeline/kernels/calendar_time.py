@@ -33,8 +33,8 @@ class Market(NamedTuple):
 class Events(NamedTuple):
     """Events sorted by (symbol, entry), each held for the same horizon.
 
-    `symbol` int64[n] and `entry` int64[n] index `Market`; every price at an entry is finite and
-    entry + horizon < T. `sign` float64[n]: +1 long, -1 short.
+    `symbol` int64[n] and `entry` int64[n] index `Market`; every price from an entry to its exit is
+    finite and entry + horizon < T. `sign` float64[n]: +1 long, -1 short.
     """
 
     symbol: IntArray
@@ -106,14 +106,19 @@ def calendar_series(
                 units += events.sign[head] / world.prices[i, events.entry[head]]
                 net += events.sign[head]
                 head += 1
-            weight = 0.0
-            if np.isfinite(world.prices[i, t - 1]):
-                weight = units * world.prices[i, t - 1]
-            held[0, i] += weight
-            held[1, i] += weight * np.sign(net)
-            held[2, i] += np.sign(net)
-            y[t] += units * world.gains[i, t]
-            t += 1
+            # Until the next entry or the oldest exit the position does not change.
+            stop = events.entry[tail] + horizon + 1
+            if head < n and events.symbol[head] == i:
+                stop = min(stop, events.entry[head] + 1)
+            for u in range(t, stop):
+                y[u] += units * world.gains[i, u]
+            base = 0.0
+            for u in range(t, stop):
+                base += world.prices[i, u - 1]
+            held[0, i] += units * base
+            held[1, i] += units * base * np.sign(net)
+            held[2, i] += (stop - t) * np.sign(net)
+            t = stop
             while tail < head and events.entry[tail] + horizon < t:
                 units -= events.sign[tail] / world.prices[i, events.entry[tail]]
                 net -= events.sign[tail]

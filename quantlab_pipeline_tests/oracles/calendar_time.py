@@ -1,4 +1,4 @@
-"""Oracle of the calendar-time estimator: one event and one minute at a time, from the definition."""
+"""Oracle of the calendar-time estimator: one event, one minute at a time, from the definition."""
 
 from __future__ import annotations
 

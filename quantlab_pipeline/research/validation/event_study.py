@@ -27,8 +27,8 @@ def after_event_curve(
     """Mean gross return of the candidate's events after each delay, with a calendar-time band.
 
     Columns: minutes (since entry, rising, up to the horizon), mean_bps, se_bps, low_bps, high_bps
-    (95 %, pointwise), n_events. The events are those of the candidate at its full horizon, so that the
-    last point is its `gross_bps`. No events: no rows.
+    (95 %, pointwise), n_events. The events are those of the candidate at its full horizon, so that
+    the last point is its `gross_bps`. No events: no rows.
     """
     from quantlab_pipeline.kernels.calendar_time import raw_sums
 

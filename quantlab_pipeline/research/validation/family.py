@@ -80,19 +80,17 @@ def expand_family(family: CandidateFamily, question: Question, costs: CostModel)
         "window": [question.first_day, question.last_day],
         "cost": digest(profile),
     }
-    return list(_cells(family, question, common))
+    return list(_cells(family, question, digest(common)))
 
 
-def _cells(
-    family: CandidateFamily, question: Question, common: dict[str, Any]
-) -> Iterator[Candidate]:
+def _cells(family: CandidateFamily, question: Question, common: str) -> Iterator[Candidate]:
     for event_type in sorted(question.event_specs):
-        event = {"type": event_type, "spec": question.event_specs[event_type]}
+        event = digest({"type": event_type, "spec": question.event_specs[event_type]})
         for bucket in family.buckets:
             for horizon in family.horizons:
                 for template in family.templates:
                     cell = {
-                        **common,
+                        "common": common,
                         "event": event,
                         "bucket": bucket,
                         "horizon_min": horizon_minutes(horizon),

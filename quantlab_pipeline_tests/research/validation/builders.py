@@ -74,7 +74,7 @@ def _clustered(rng, n_symbols, n, shocks_per_day, cooldown=30):
 
 
 def plant(made, event_type, edge_bps, horizon, *, only_high_vol=False, delta=1):
-    """`made` with a drift over the `horizon` minutes after each entry: every event gains `edge_bps`.
+    """`made` with a drift over the `horizon` minutes after each entry; each event gains `edge_bps`.
 
     Where events of one symbol overlap the drift is that of one event, so that the gain is exact.
     """
