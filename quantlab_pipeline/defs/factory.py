@@ -3,10 +3,7 @@
 Here Dagster's contexts become a `StageRun`. What a table's body does stands in `<stage>/assets.py`.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -15,9 +12,10 @@ from quantlab_pipeline.core.fingerprints import short
 from quantlab_pipeline.core.tables import Read, TableSpec
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.check_events import check_name, evaluations
+from quantlab_pipeline.defs.io_managers import Batch
 from quantlab_pipeline.defs.partitions import days_of, studies_of
 from quantlab_pipeline.defs.resources import EngineResource, LakesResource, utc_now
-from quantlab_pipeline.defs.stage_run import Body, GateBody, Made, StageRun
+from quantlab_pipeline.defs.stage_run import Body, GateBody, Renewed, StageRun
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 
 CHECK_SENTENCES = {
@@ -27,8 +25,10 @@ CHECK_SENTENCES = {
     Gate.V1: "Some candidate's edge, net of its own cost, survives the whole trial budget.",
     Gate.B: "Some strategy earns more than it pays when executed at quotes, late, with funding.",
     Gate.S: "Some strategy holds outside the window it was fitted in, and under stress.",
-    Gate.P: "The portfolio earns net of costs and impact, diversified also under stress.",
+    Gate.P: "The book earns net of costs and impact, diversified also under stress.",
 }
+
+_ENGINE_STAGES = ("validation", "bridge", "backtest", "walk_forward")
 
 
 def asset_key(market: MarketSpec, table: str) -> dg.AssetKey:
@@ -36,81 +36,118 @@ def asset_key(market: MarketSpec, table: str) -> dg.AssetKey:
     return dg.AssetKey([market.name, table])
 
 
-def group_of(market: MarketSpec, table: TableSpec) -> str:
+def group_of(market: MarketSpec, stage: str) -> str:
     """The asset group: market and stage."""
-    return f"{market.name}__{table.stage}"
+    return f"{market.name}__{stage}"
 
 
 def table_asset(
-    market: MarketSpec, table: TableSpec, tables: dict[str, TableSpec], body: Body
+    market: MarketSpec,
+    table: TableSpec,
+    tables: Mapping[str, TableSpec],
+    body: Body,
+    renewed: Renewed | None = None,
 ) -> dg.AssetsDefinition:
-    """The asset of one table of one market."""
+    """The asset of one table of one market. Partitions that are current are not made again.
+
+    `renewed` names days whose origin outside the lake has changed (a source's files).
+    """
     is_day = table.partition == "day"
 
     @dg.asset(
         key=asset_key(market, table.name),
-        group_name=group_of(market, table),
+        group_name=group_of(market, table.stage),
         description=table.grain,
         deps=[_dep(market, table, tables[read.table]) for read in table.reads],
         partitions_def=days_of(market) if is_day else studies_of(market),
         backfill_policy=dg.BackfillPolicy.single_run() if is_day else None,
         code_version=short(code_hash(*table.modules)),
-        metadata={"reads": _reads_metadata(table.reads)},
+        metadata={"reads (days back, ahead)": _reads_metadata(table.reads)},
         kinds={"polars"},
         io_manager_key="lake_io",
     )
     def _asset(
         context: dg.AssetExecutionContext, lakes: LakesResource, engine: EngineResource
-    ) -> Any:
-        run = _stage_run(lakes, engine, market, table, context.partition_keys)
-        stale = tuple(p for p in run.partitions if not run.lake.is_current(table.name, p))
-        context.log.info(f"{len(stale)} of {len(run.partitions)} partitions to make")
-        if not stale:
-            return dg.Output(None, metadata={"made": 0, "current": len(run.partitions)})
-        made = body(_stage_run(lakes, engine, market, table, stale))
-        return dg.Output((stale, made), metadata={"made": len(stale), **made.metadata})
+    ) -> dg.Output[Batch | None]:
+        if table.stage in _ENGINE_STAGES:
+            engine.prepare()
+        run = stage_run(lakes, market, table, list(context.partition_keys))
+        stale = stale_partitions(run, renewed)
+        facts = {"made": len(stale), "already current": len(run.partitions) - len(stale)}
+        batch = make(stage_run(lakes, market, table, stale), body) if stale else None
+        return dg.Output(batch, metadata={**facts, **(batch.made.metadata if batch else {})})
 
     return _asset
+
+
+def stale_partitions(run: StageRun, renewed: Renewed | None) -> list[str]:
+    """Partitions to make: never written, made from something that changed, or sent anew."""
+    stale = [p for p in run.partitions if not run.is_current(p)]
+    if renewed is None or len(stale) == len(run.partitions):
+        return stale
+    days = {str(day) for day in renewed(run)}
+    return [p for p in run.partitions if p in stale or p in days]
+
+
+def make(run: StageRun, body: Body) -> Batch:
+    """Run a body. The lineage is taken before anything is read."""
+    days = run.days if run.table.partition == "study" else ()
+    lineage = run.lake.lineage_for(run.table.name, run.partitions, days)
+    return Batch(run, lineage, body(run))
 
 
 def gate_check(
     market: MarketSpec, gate: Gate, table: TableSpec, body: GateBody
 ) -> dg.AssetChecksDefinition:
     """The blocking check of one gate: verdicts into the lake first, then events for the UI."""
-    partitions = days_of(market) if table.partition == "day" else studies_of(market)
+    key = asset_key(market, table.name)
 
     @dg.asset_check(
-        asset=asset_key(market, table.name),
+        asset=key,
         name=check_name(gate),
         description=CHECK_SENTENCES[gate],
         blocking=True,
-        partitions_def=partitions,
+        partitions_def=days_of(market) if table.partition == "day" else studies_of(market),
     )
     def _check(
-        context: dg.AssetCheckExecutionContext, lakes: LakesResource, engine: EngineResource
-    ) -> Iterator[Any]:
-        run = _stage_run(lakes, engine, market, table, list(context.partition_keys))
-        stale = tuple(p for p in run.partitions if not run.lake.verdict_is_current(gate, p))
+        context: dg.AssetCheckExecutionContext, lakes: LakesResource
+    ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
+        run = stage_run(lakes, market, table, list(context.partition_keys))
+        stale = [p for p in run.partitions if not run.is_judged(gate, p)]
         if stale:
-            judged = body(_stage_run(lakes, engine, market, table, stale))
-            for partition in stale:
-                run.lake.put_verdict(gate, partition, judged.get(partition, ()), context.run_id)
-        shown = {p: run.lake.verdict(gate, p).items for p in run.partitions}
-        yield from evaluations(context, asset_key(market, table.name), gate, shown)
+            judge(stage_run(lakes, market, table, stale), gate, body, context.run_id)
+        shown = {p: run.verdicts(gate, p) for p in run.partitions}
+        yield from evaluations(context, key, gate, shown)
 
     return _check
 
 
-def _stage_run(
-    lakes: LakesResource,
-    engine: EngineResource,
-    market: MarketSpec,
-    table: TableSpec,
-    partitions: Any,
+def judge(run: StageRun, gate: Gate, body: GateBody, run_id: str) -> None:
+    """Run a gate's body and keep its verdicts, under the waivers that people recorded."""
+    before = {p: run.lake.fingerprint(run.table.name, p) for p in run.partitions}
+    judged = body(run)
+    top_n = getattr(run.project.gates().section(gate), "waiver_top_n", 0)
+    for partition in run.partitions:
+        run.lake.record_verdicts(
+            gate,
+            partition,
+            judged.verdicts.get(partition, ()),
+            input_fingerprint=before[partition],
+            waiver=run.waiver(gate, partition),
+            waiver_top_n=top_n,
+            ledger_head=judged.ledger_head,
+            run_id=run_id,
+        )
+
+
+def stage_run(
+    lakes: LakesResource, market: MarketSpec, table: TableSpec, partitions: Sequence[str]
 ) -> StageRun:
-    project = lakes.project()
+    """The run of some partitions, on a lake opened with today's specs."""
     lake = lakes.lake(market)
-    return StageRun(project, market, lake, table, tuple(partitions), utc_now, engine.engine)
+    return StageRun(
+        lakes.project(), market, lake, table, tuple(partitions), lakes.data(), utc_now
+    )
 
 
 def _dep(market: MarketSpec, table: TableSpec, upstream: TableSpec) -> dg.AssetDep:
@@ -121,35 +158,4 @@ def _dep(market: MarketSpec, table: TableSpec, upstream: TableSpec) -> dg.AssetD
 
 
 def _reads_metadata(reads: tuple[Read, ...]) -> dict[str, list[int]]:
-    return {r.table: [-r.lookback_days, r.lookahead_days] for r in reads}
-
-
-class LakeIOManager(dg.ConfigurableIOManager):
-    """Writes what a body made through the lake's one door; days arrive together, go in singly."""
-
-    lakes: dg.ResourceDependency[LakesResource]
-
-    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Write `(partitions, Made)`; None means that all was current."""
-        if obj is None:
-            return
-        partitions, made = obj
-        assert isinstance(made, Made)
-        market_name, table = context.asset_key.path
-        market = self.lakes.project().market(market_name)
-        report = self.lakes.lake(market).write(
-            table, made.frame, partitions, notes=made.notes, run_id=context.run_id
-        )
-        context.add_output_metadata(
-            {
-                "dagster/row_count": made.frame.height,
-                "files_written": report.written,
-                "files_unchanged": report.unchanged,
-            }
-        )
-
-    def load_input(self, context: dg.InputContext) -> Any:
-        """The partitions' rows, gates in force."""
-        market_name, table = context.asset_key.path
-        market = self.lakes.project().market(market_name)
-        return self.lakes.lake(market).read(table, list(context.asset_partition_keys))
+    return {r.table: [r.lookback_days, r.lookahead_days] for r in reads}

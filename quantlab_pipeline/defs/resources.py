@@ -1,16 +1,13 @@
-"""Dagster's resources: the lakes of all markets, the backtest engine, DuckDB.
+"""Dagster's resources: the lakes of all markets, and the numba engine.
 
 Each is a thin wrapper; what it wraps knows nothing of Dagster.
 """
-
-from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import PrivateAttr
 
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.storage.lake import Lake
@@ -24,28 +21,34 @@ def utc_now() -> datetime:
 
 
 class LakesResource(dg.ConfigurableResource[Any]):
-    """Opens the lake of any market of the project; one instance a process."""
+    """Opens the lake of any market of the project."""
 
     project_root: str
     data_root: str
-    _lakes: dict[str, Lake] = PrivateAttr(default_factory=dict)
 
     def project(self) -> Project:
         """The specs, read anew: an edited document shows at once."""
         return Project(Path(self.project_root))
 
+    def data(self) -> Path:
+        """Folder of everything that is not code or spec."""
+        return Path(self.data_root)
+
     def lake(self, market: MarketSpec) -> Lake:
-        """The market's lake."""
-        return open_market_lake(self.project(), market, Path(self.data_root), utc_now)
+        """The market's lake, gates in force."""
+        return open_market_lake(self.project(), market, self.data(), utc_now)
 
 
 class EngineResource(dg.ConfigurableResource[Any]):
-    """The numba execution and backtest kernels behind `simulation.engine`, compiled once."""
+    """The numba kernels behind `simulation.engine`: loaded once a process, with a thread count."""
 
     threads: int = 1
 
-    def engine(self) -> Any:
-        """The engine, imported on first use: numba is slow to load."""
-        from quantlab_pipeline.simulation.engine import Engine
+    def prepare(self) -> None:
+        """Load the engine and set its threads. Results do not depend on their number."""
+        import numba
 
-        return Engine(threads=self.threads)
+        from quantlab_pipeline.simulation import engine
+
+        assert engine.simulate is not None
+        numba.set_num_threads(min(self.threads, numba.config.NUMBA_NUM_THREADS))

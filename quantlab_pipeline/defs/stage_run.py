@@ -10,52 +10,69 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from quantlab_pipeline.core.clocks import Clock, days_between
 from quantlab_pipeline.core.tables import Read, TableSpec
-from quantlab_pipeline.core.verdicts import ItemVerdict
+from quantlab_pipeline.core.verdicts import Gate, ItemVerdict
+from quantlab_pipeline.research.market_data.schema import MARKET_DATA
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
+from quantlab_pipeline.research.tables import BEFORE_HOLDOUT
 from quantlab_pipeline.storage.lake import Lake
+from quantlab_pipeline.storage.manifests import partition_key
 from quantlab_pipeline.storage.spec_files import Project
+from quantlab_pipeline.storage.waivers import Waiver
 
 
 @dataclass(frozen=True)
 class Made:
-    """What a body made: the table's rows, facts for its manifest, and numbers for the UI."""
+    """What a body made: the table's rows, numbers for the UI, and facts for its manifests.
+
+    `notes` by partition are part of the manifest's fingerprint, `observed` by partition is not.
+    """
 
     frame: pl.DataFrame
-    notes: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    observed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-Judged = Mapping[str, Sequence[ItemVerdict]]
-"""Verdicts by partition, as a gate's body returns them."""
+@dataclass(frozen=True)
+class Judged:
+    """Verdicts by partition, and the trial ledger's head that the gate saw, if it saw one."""
+
+    verdicts: Mapping[str, Sequence[ItemVerdict]]
+    ledger_head: str | None = None
+
 
 Body = Callable[["StageRun"], Made]
 GateBody = Callable[["StageRun"], Judged]
+Renewed = Callable[["StageRun"], set[date]]
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """One table's (or gate's) work on some partitions: ISO days, or one study's name."""
+    """One table's (or gate's) work on some partitions: ISO days in order, or one study's name."""
 
     project: Project
     market: MarketSpec
     lake: Lake
     table: TableSpec
     partitions: tuple[str, ...]
+    data_root: Path
     clock: Clock
-    engine: Any = None
 
     @cached_property
     def days(self) -> list[date]:
-        """The days to make; for a study table, the study's days."""
+        """The days to make; for a study table the study's, before its holdout where that is due."""
+        if self.table.name in BEFORE_HOLDOUT:
+            return self.study.evaluation_days
         if self.table.partition == "study":
-            return self.study_days
+            return self.study.days
         return [date.fromisoformat(p) for p in self.partitions]
 
     @cached_property
@@ -65,34 +82,114 @@ class StageRun:
         return self.project.study(name)
 
     @cached_property
-    def study_days(self) -> list[date]:
-        """Every day of the study, first and last included."""
-        return days_between(self.study.first_day, self.study.last_day)
-
-    @cached_property
     def symbols(self) -> tuple[str, ...]:
         """The study's symbols, or all of the market's."""
         if self.table.partition == "study":
             return tuple(self.study.symbols)
         return tuple(self.market.symbols)
 
-    def days_of(self, read: Read) -> list[date]:
-        """The days of an upstream day table that this run reads, clipped at the market's first."""
+    @cached_property
+    def seed(self) -> int:
+        """The study's seed; days are seeded by their own names."""
+        return self.study.seed if self.table.partition == "study" else 0
+
+    def days_read(self, name: str) -> list[date]:
+        """The days of an upstream day table that this run reads, inside the market's days."""
+        read = self._read(name)
         first = self.days[0] - timedelta(days=read.lookback_days)
         last = self.days[-1] + timedelta(days=read.lookahead_days)
-        return [d for d in days_between(first, last) if d >= self.market.first_day]
+        end = self.market.last_day or date.max
+        return [d for d in days_between(first, last) if self.market.first_day <= d <= end]
 
     def load(
-        self, name: str, *, gated: bool = True, columns: list[str] | None = None
+        self,
+        name: str,
+        *,
+        columns: Sequence[str] | None = None,
+        days: Sequence[date] | None = None,
+        gated: bool | None = None,
     ) -> pl.DataFrame:
-        """An upstream table as the registry declares this run may read it; study rows alone."""
-        read = next(r for r in self.table.reads if r.table == name)
-        upstream = self.lake.tables[name]
+        """An upstream table as the registry declares that this run may read it; own symbols alone.
+
+        `days` narrows the days of a day table. Gates are in force where this run relies on their
+        verdict; what a gate itself will judge is made from ungated reads.
+        """
+        upstream = self.lake.graph.spec(name)
+        if gated is None:
+            relied = self.lake.graph.gates_of_read(self.table.name, name)
+            gated = upstream.gate is None or bool(relied)
         if upstream.partition == "study":
             return self.lake.read(name, self.partitions, gated=gated, columns=columns)
-        days = self.days_of(read)
-        ahead = [str(d) for d in days if d > self.days[-1]]
-        frame = self.lake.read(
-            name, [str(d) for d in days], gated=gated, columns=columns, optional=ahead
-        )
+        wanted = self.days_read(name) if days is None else list(days)
+        ahead = [d for d in wanted if d > self.days[-1]]
+        frame = self.lake.read(name, wanted, gated=gated, columns=columns, optional=ahead)
         return frame.filter(pl.col("symbol").is_in(self.symbols)) if "symbol" in frame else frame
+
+    def scan(self, name: str) -> pl.LazyFrame:
+        """The same as `load` of an upstream day table, lazily; what may be opened is settled now."""
+        frame = self.lake.scan(name, self.days_read(name))
+        return frame.filter(pl.col("symbol").is_in(self.symbols))
+
+    def own(self) -> pl.DataFrame:
+        """The rows of this run's own table, ungated: what a gate judges."""
+        return self.lake.read(self.table.name, self.partitions, gated=False)
+
+    def note(self, table: str, partition: str) -> Mapping[str, Any]:
+        """What the manifest of another table says beside its rows."""
+        manifest = self.lake.manifests.current(table, self._key(partition))
+        return {} if manifest is None else manifest.notes
+
+    def observed(self, partition: str) -> Mapping[str, Any]:
+        """What this run's own manifest of the partition says outside its fingerprint."""
+        manifest = self.lake.manifests.current(self.table.name, self._key(partition))
+        return {} if manifest is None else manifest.observed
+
+    def waived_upstream(self) -> bool:
+        """Whether a waiver taints anything that this run's own gates admitted so far."""
+        taints = (self.lake.plan(r.table, self._keys_of(r)).tainted_by for r in self.table.reads)
+        return any(t.startswith("waiver:") for found in taints for t in found)
+
+    def is_current(self, partition: str) -> bool:
+        """Whether the table's partition is there and nothing that it was made from has changed."""
+        return self.lake.is_current(self.table.name, partition)
+
+    def is_judged(self, gate: Gate, partition: str) -> bool:
+        """Whether the gate's verdict on the partition is there and still true, waivers included."""
+        return self.lake.is_judged(gate, partition) and (
+            self.waiver(gate, partition) is None or self._waived(gate, partition)
+        )
+
+    def waiver(self, gate: Gate, partition: str) -> Waiver | None:
+        """The waiver that a person recorded for the gate on the partition, if any."""
+        return self.lake.waivers.covering(gate, self._key(partition))
+
+    def verdicts(self, gate: Gate, partition: str) -> tuple[ItemVerdict, ...]:
+        """The newest verdicts, none if the gate never ran."""
+        record = self.lake.verdicts.current(gate, self._key(partition))
+        return () if record is None else record.items
+
+    def _waived(self, gate: Gate, partition: str) -> bool:
+        record = self.lake.verdicts.current(gate, self._key(partition))
+        return record is not None and record.waiver is not None
+
+    def _key(self, partition: str) -> str:
+        return partition_key(self.table.partition, partition)
+
+    def rows_of(self, name: str) -> int:
+        """Rows that a day table holds on this run's days, by its manifests."""
+        keys = [f"day={d}" for d in self.days]
+        manifests = (self.lake.manifests.current(name, key) for key in keys)
+        return sum(m.rows for m in manifests if m is not None)
+
+    @cached_property
+    def absent_datasets(self) -> tuple[str, ...]:
+        """Market tables without a single row on this run's days."""
+        return tuple(s.name for s in MARKET_DATA if not self.rows_of(s.name))
+
+    def _keys_of(self, read: Read) -> list[str] | list[date]:
+        if self.lake.graph.spec(read.table).partition == "study":
+            return list(self.partitions)
+        return self.days_read(read.table)
+
+    def _read(self, name: str) -> Read:
+        return next(r for r in self.table.reads if r.table == name)

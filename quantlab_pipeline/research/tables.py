@@ -25,14 +25,16 @@ from quantlab_pipeline.research.portfolio.schema import PORTFOLIO
 from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
 from quantlab_pipeline.research.walk_forward.schema import WALKFORWARD
 
-FEATURE_LOOKBACK_DAYS = 7
 LABEL_LOOKAHEAD_DAYS = 2
 COOLDOWN_LOOKBACK_DAYS = 1
 LIQUIDITY_LOOKBACK_DAYS = 7
 
+BEFORE_HOLDOUT = ("event_quality", "phase2_candidates", "bridge_results")
+"""Study tables that may read only the days before the study's holdout."""
+
 _SOURCES = "quantlab_pipeline.sources"
 _STAGES = "quantlab_pipeline.research"
-_MONEY = ("costs", "instruments", "study")
+_MONEY = ("costs", "instruments", "family", "study")
 
 GATE_MODULES = {
     Gate.D0: f"{_STAGES}.market_data.gate",
@@ -94,7 +96,11 @@ def _reads(*names: str, lookback: int = 0, lookahead: int = 0) -> tuple[Read, ..
     return tuple(Read(name, lookback, lookahead) for name in names)
 
 
-_PRICES = _reads("bars_1m_perp", "tob_1m_agg", "funding")
+# One day back: trailing liquidity is known from a study's first minute on.
+_PRICES = (
+    *_reads("bars_1m_perp", lookback=1),
+    *_reads("tob_1m_agg", "funding", "mark_index"),
+)
 _SIGNALS = _reads("events", "features_pt")
 
 
@@ -139,7 +145,7 @@ def _research_day_tables(features: FeatureSpecs) -> list[TableSpec]:
         _GRAINS["features_pt"],
         "day",
         features_schema(features),
-        (*_reads("universe"), *_reads(*inputs, lookback=FEATURE_LOOKBACK_DAYS)),
+        (*_reads("universe"), *_reads(*inputs, lookback=features.lookback_days)),
         Gate.PIT1,
         "*column",
         (f"{_STAGES}.features.build",),
@@ -200,7 +206,8 @@ def _study_tables() -> list[TableSpec]:
     bridge = _reads("phase2_candidates", "tob_snapshots") + _SIGNALS + _PRICES
     blueprints = _reads("bridge_results", "phase2_candidates")
     returns = _reads("blueprints") + _SIGNALS + _PRICES
-    folds = _reads("blueprints", "backtest_returns", "stress_results") + _SIGNALS + _PRICES
+    returns += _reads("phase2_candidates", "tob_snapshots")
+    folds = _reads("backtest_returns", "stress_results") + returns
     weights = _reads("walkforward", "backtest_returns", "bridge_results")
     return [
         _study_table(
@@ -215,13 +222,22 @@ def _study_tables() -> list[TableSpec]:
             "candidate_id",
         ),
         _study_table(
-            BRIDGE_RESULTS, "bridge", bridge, ("family", *_MONEY), Gate.B, "strategy_id"
+            BRIDGE_RESULTS, "bridge", bridge, _MONEY, Gate.B, "strategy_id"
         ),
-        _study_table(BLUEPRINTS, "backtest", blueprints, _MONEY),
-        _study_table(BACKTEST_RETURNS, "backtest", returns, _MONEY),
-        _study_table(STRESS_RESULTS, "backtest", returns, _MONEY),
-        _study_table(WALKFORWARD, "walk_forward", folds, _MONEY, Gate.S, "strategy_id"),
-        _study_table(PORTFOLIO, "portfolio", weights, _MONEY, Gate.P, "portfolio_id"),
+        _study_table(BLUEPRINTS, "backtest", blueprints, (*_MONEY, "backtest")),
+        _study_table(BACKTEST_RETURNS, "backtest", returns, (*_MONEY, "backtest")),
+        _study_table(STRESS_RESULTS, "backtest", returns, (*_MONEY, "backtest")),
+        _study_table(
+            WALKFORWARD,
+            "walk_forward",
+            folds,
+            (*_MONEY, "events", "walk_forward"),
+            Gate.S,
+            "strategy_id",
+        ),
+        _study_table(
+            PORTFOLIO, "portfolio", weights, ("portfolio", "study"), Gate.P, "portfolio_id"
+        ),
     ]
 
 

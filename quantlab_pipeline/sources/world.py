@@ -54,6 +54,18 @@ def world_source(
     return BinanceArchive(WorldFiles(world), kind="world", grid_s=grid_s, oi_delay_s=oi_delay_s)
 
 
+def world_of(
+    load: Callable[[type[Scenario]], Scenario],
+    seed: int | None = None,
+    *,
+    seal: Seal,
+    grid_s: int = 1,
+    oi_delay_s: int = 60,
+) -> BinanceArchive:
+    """`world_source` of the scenario that `load` reads; its caller need not know what a scenario is."""
+    return world_source(load(Scenario), seed, seal=seal, grid_s=grid_s, oi_delay_s=oi_delay_s)
+
+
 @dataclass(frozen=True, slots=True)
 class _Csv:
     """The rows of one file, in the order of the frame, and how they are written."""

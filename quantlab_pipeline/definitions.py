@@ -1,0 +1,74 @@
+"""What Dagster loads: the assets, checks, jobs, schedules and sensors of every enabled market."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from quantlab_pipeline.defs.factory import gate_check, table_asset
+from quantlab_pipeline.defs.io_managers import LakeIOManager
+from quantlab_pipeline.defs.jobs import board_job, days_job, study_job
+from quantlab_pipeline.defs.registry import BODIES, GATES, RENEWED
+from quantlab_pipeline.defs.reports.assets import report_assets
+from quantlab_pipeline.defs.resources import EngineResource, LakesResource
+from quantlab_pipeline.defs.schedules import nightly_schedule
+from quantlab_pipeline.defs.schema_checks import schema_checks
+from quantlab_pipeline.defs.sensors import market_sensors
+from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.research.tables import JUDGED_TABLE, all_tables
+from quantlab_pipeline.storage.spec_files import Project
+
+
+def build_defs(
+    project_root: Path | None = None,
+    data_root: Path | None = None,
+    markets: Sequence[MarketSpec] | None = None,
+    **overrides: Any,
+) -> dg.Definitions:
+    """Definitions of the project's enabled markets, or of `markets` alone.
+
+    `overrides` replace resources by name (`lakes`, `engine`, `lake_io`), as tests do.
+    """
+    project = Project(project_root)
+    data = data_root or Path(os.environ.get("QUANTLAB_DATA", project.root / "data"))
+    tables = all_tables(project.features())
+    chosen = [m for m in project.markets() if m.enabled] if markets is None else list(markets)
+    parts: dict[str, list[Any]] = {k: [] for k in ("assets", "checks", "jobs", "schedules", "sensors")}
+    for market in chosen:
+        jobs = [days_job(market, tables), study_job(market, tables), board_job(market)]
+        parts["assets"] += [
+            table_asset(market, table, tables, BODIES[name], RENEWED.get(name))
+            for name, table in tables.items()
+        ]
+        parts["assets"] += report_assets(market)
+        parts["checks"] += [
+            gate_check(market, gate, tables[JUDGED_TABLE[gate]], body)
+            for gate, body in GATES.items()
+        ]
+        parts["checks"] += schema_checks(market, tables)
+        parts["jobs"] += jobs
+        parts["schedules"].append(nightly_schedule(market, jobs[0]))
+        parts["sensors"] += market_sensors(market, *jobs)
+    lakes = LakesResource(project_root=str(project.root), data_root=str(data))
+    resources = {
+        "lakes": lakes,
+        "engine": EngineResource(threads=os.cpu_count() or 1),
+        "lake_io": LakeIOManager(lakes=lakes),
+        **overrides,
+    }
+    return dg.Definitions(
+        assets=parts["assets"],
+        asset_checks=parts["checks"],
+        jobs=parts["jobs"],
+        schedules=parts["schedules"],
+        sensors=parts["sensors"],
+        resources=resources,
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

@@ -1,0 +1,1 @@
+"""Bodies of the bridge assets and of gate B."""

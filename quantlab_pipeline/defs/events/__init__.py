@@ -1,0 +1,1 @@
+"""Bodies of the events assets and of gate E-1."""

@@ -1,0 +1,1 @@
+"""Bodies of the features assets and of gate PIT-1."""

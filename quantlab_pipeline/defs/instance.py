@@ -1,0 +1,35 @@
+"""The one Dagster home of a project: `data/dagster/`, with telemetry off."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+_CONFIG = """\
+# Written once by quantlab; yours to change.
+telemetry:
+  enabled: false
+run_monitoring:
+  enabled: true
+run_retries:
+  enabled: false
+"""
+
+
+def home_of(data_root: Path) -> Path:
+    """The Dagster home, made with its configuration if it is not there."""
+    home = (data_root / "dagster").absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    config = home / "dagster.yaml"
+    if not config.exists():
+        config.write_text(_CONFIG, encoding="utf-8")
+    return home
+
+
+def open_instance(data_root: Path) -> dg.DagsterInstance:
+    """The project's instance: runs of the command stand in the UI's history."""
+    home = home_of(data_root)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.from_config(str(home))

@@ -1,0 +1,57 @@
+"""Jobs of a market: its days, its studies, its boards. Each runs in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition,
+)
+
+from quantlab_pipeline.core.tables import PartitionKind, TableSpec
+from quantlab_pipeline.defs.factory import asset_key
+from quantlab_pipeline.defs.partitions import days_of, studies_of
+from quantlab_pipeline.research.market_data.spec import MarketSpec
+
+BOARD = "gate_board"
+BACKLOG = "research_backlog"
+
+
+def days_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> UnresolvedAssetJobDefinition:
+    """From a source's files to events, for any range of days in one run."""
+    return dg.define_asset_job(
+        f"{market.name}__days",
+        selection=dg.AssetSelection.assets(*_keys(market, tables, "day")),
+        partitions_def=days_of(market),
+        executor_def=dg.in_process_executor,
+        description=f"{market.name}: from raw files to events, for a range of days.",
+    )
+
+
+def study_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> UnresolvedAssetJobDefinition:
+    """From event quality to the portfolio, for one study."""
+    return dg.define_asset_job(
+        f"{market.name}__study",
+        selection=dg.AssetSelection.assets(*_keys(market, tables, "study")),
+        partitions_def=studies_of(market),
+        executor_def=dg.in_process_executor,
+        description=f"{market.name}: from events to the portfolio, for one study.",
+    )
+
+
+def board_job(market: MarketSpec) -> UnresolvedAssetJobDefinition:
+    """The gate board and the artifacts of one study, wherever its chain stopped."""
+    return dg.define_asset_job(
+        f"{market.name}__board",
+        selection=dg.AssetSelection.assets(asset_key(market, BOARD), asset_key(market, BACKLOG)),
+        partitions_def=studies_of(market),
+        executor_def=dg.in_process_executor,
+        description=f"{market.name}: the gate board of one study.",
+    )
+
+
+def _keys(
+    market: MarketSpec, tables: Mapping[str, TableSpec], kind: PartitionKind
+) -> list[dg.AssetKey]:
+    return [asset_key(market, name) for name, spec in tables.items() if spec.partition == kind]

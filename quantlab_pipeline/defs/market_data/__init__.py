@@ -1,0 +1,1 @@
+"""Bodies of the market_data assets and of gate D0."""

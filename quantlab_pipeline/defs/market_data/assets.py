@@ -1,0 +1,116 @@
+"""Market data: what a source sent becomes tables, is examined, and admits a universe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+
+import polars as pl
+
+from quantlab_pipeline.core.columns import TableSchema
+from quantlab_pipeline.core.verdicts import Gate
+from quantlab_pipeline.defs.market_data.landing import (
+    findings_from,
+    provenance,
+    raw_sink,
+    source_of,
+)
+from quantlab_pipeline.defs.stage_run import Body, GateBody, Judged, Made, StageRun
+from quantlab_pipeline.research.market_data import qa, schema
+from quantlab_pipeline.research.market_data.basis import basis_state as basis_of
+from quantlab_pipeline.research.market_data.book import aggregate_book
+from quantlab_pipeline.research.market_data.gate import judge_d0
+from quantlab_pipeline.research.market_data.parsed import findings_frame
+from quantlab_pipeline.research.market_data.universe import build_universe
+
+LANDED = tuple(s.name for s in schema.MARKET_DATA[:6])
+"""Tables that are parsed from a source's files."""
+
+
+def landed(dataset: str, run: StageRun) -> Made:
+    """A dataset's rows as the source sent them; what parsing set aside goes into the manifests."""
+    if dataset not in run.market.datasets:
+        return Made(_schema(dataset).empty(), {"absent": "not a dataset of this market"})
+    source, sink = source_of(run), raw_sink(run)
+    files = {s: source.land(dataset, s, run.days, sink) for s in run.symbols}
+    parsed = [source.parse(dataset, s, kept, sink, run.days) for s, kept in files.items()]
+    findings = [f for table in parsed for f in table.findings]
+    raw = provenance(f for kept in files.values() for f in kept)
+    days = dict(zip(run.partitions, run.days, strict=True))
+    return Made(
+        pl.concat([_schema(dataset).empty(), *(table.frame for table in parsed)]),
+        {"raw files": len(raw["raw"]), "rows set aside": sum(f.count for f in findings)},
+        notes={p: {"findings": [f for f in findings if f.day == d]} for p, d in days.items()},
+        observed=dict.fromkeys(run.partitions, raw),
+    )
+
+
+def tob_1m_agg(run: StageRun) -> Made:
+    """Minutes of the book from its grid samples."""
+    grid_s = run.market.tob_grid_s
+
+    def one(day: date) -> pl.DataFrame:
+        return aggregate_book(run.load("tob_snapshots", days=[day]), grid_s)
+
+    return Made(_by_day(run, one, schema.TOB_1M_AGG.empty()))
+
+
+def basis_state(run: StageRun) -> Made:
+    """The basis from simultaneous mids, from closes where a leg has no book."""
+
+    def one(day: date) -> pl.DataFrame:
+        names = ("tob_snapshots", "bars_1m_perp", "bars_1m_spot")
+        book, perp, spot = (run.load(name, days=[day]) for name in names)
+        return basis_of(book, perp, spot, run.market.tob_grid_s)
+
+    return Made(_by_day(run, one, schema.BASIS_STATE.empty()))
+
+
+def qa_report(run: StageRun) -> Made:
+    """Every check on every dataset, symbol and day, zero counts included."""
+    names = ("bars_1m_perp", "bars_1m_spot", "funding", "mark_index", "open_interest", "tob_1m_agg")
+    tables = qa.MarketTables(
+        **{name: run.load(name) for name in names}, raw_findings=_raw_findings(run)
+    )
+    thresholds = run.project.gates().d0
+    report = qa.examine(tables, run.days, run.symbols, run.market.datasets, thresholds)
+    wrong = report.filter(pl.col("count") > 0)
+    return Made(report, {"checks": report.height, "checks with findings": wrong.height})
+
+
+def universe(run: StageRun) -> Made:
+    """Members of each day: symbols that D0 admits."""
+    return Made(build_universe(run.load("qa_report"), run.load("bars_1m_perp"), run.days))
+
+
+def d0(run: StageRun) -> Judged:
+    """Gate D0 on every symbol and day."""
+    judged = judge_d0(run.own(), run.project.gates().d0, run.market.tob_grid_s)
+    return Judged({str(day): verdicts for day, verdicts in judged.items()})
+
+
+BODIES: dict[str, Body] = {
+    **{name: partial(landed, name) for name in LANDED},
+    "tob_1m_agg": tob_1m_agg,
+    "basis_state": basis_state,
+    "qa_report": qa_report,
+    "universe": universe,
+}
+GATES: dict[Gate, GateBody] = {Gate.D0: d0}
+
+
+def _schema(dataset: str) -> TableSchema:
+    return next(s for s in schema.MARKET_DATA if s.name == dataset)
+
+
+def _by_day(
+    run: StageRun, make: Callable[[date], pl.DataFrame], empty: pl.DataFrame
+) -> pl.DataFrame:
+    """A day at a time: a month of one-second samples never stands in memory at once."""
+    return pl.concat([empty, *(make(day) for day in run.days)])
+
+
+def _raw_findings(run: StageRun) -> pl.DataFrame:
+    noted = (run.note(name, p).get("findings", ()) for name in LANDED for p in run.partitions)
+    return findings_frame(findings_from(f for each in noted for f in each))

@@ -1,0 +1,1 @@
+"""Bodies of the portfolio assets and of gate P."""

@@ -1,0 +1,93 @@
+"""The gate board and the study's artifacts, and the research backlog: read from verdicts, never gated."""
+
+from typing import Any
+
+import dagster as dg
+
+from quantlab_pipeline.core.verdicts import Gate
+from quantlab_pipeline.defs.factory import asset_key, group_of
+from quantlab_pipeline.defs.jobs import BACKLOG, BOARD
+from quantlab_pipeline.defs.partitions import studies_of
+from quantlab_pipeline.defs.reports.artifacts import StudyOutcome, study_outcome, write_artifacts
+from quantlab_pipeline.defs.resources import LakesResource, utc_now
+from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.storage.project_lake import market_root
+
+
+def report_assets(market: MarketSpec) -> list[dg.AssetsDefinition]:
+    """The report assets of one market."""
+    return [_gate_board(market), _backlog(market)]
+
+
+def _gate_board(market: MarketSpec) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(market, BOARD),
+        group_name=group_of(market, "reports"),
+        description="One page a study: the funnel, every threshold beside its measured value, the "
+        "survivors. Also writes the study's artifacts. Reads verdicts, is gated by none.",
+        deps=[asset_key(market, "portfolio")],
+        partitions_def=studies_of(market),
+        kinds={"html"},
+    )
+    def _asset(
+        context: dg.AssetExecutionContext, lakes: LakesResource
+    ) -> dg.MaterializeResult[None]:
+        project = lakes.project()
+        study = project.study(context.partition_key)
+        outcome = study_outcome(project, market, study, lakes.lake(market), lakes.data(), utc_now)
+        folder = market_root(lakes.data(), market.name) / "artifacts" / study.name
+        board = write_artifacts(outcome, folder, run_id=context.run_id)
+        return dg.MaterializeResult(metadata=_metadata(outcome, str(board)))
+
+    return _asset
+
+
+def _backlog(market: MarketSpec) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(market, BACKLOG),
+        group_name=group_of(market, "atlas"),
+        description="One row per event type of a study: asked, what came of it, what to do next.",
+        deps=[asset_key(market, BOARD)],
+        partitions_def=studies_of(market),
+        kinds={"csv"},
+    )
+    def _asset(
+        context: dg.AssetExecutionContext, lakes: LakesResource
+    ) -> dg.MaterializeResult[None]:
+        from quantlab_pipeline.research.atlas.backlog import build_backlog
+        from quantlab_pipeline.storage.objects import write_atomic
+
+        project = lakes.project()
+        study = project.study(context.partition_key)
+        outcome = study_outcome(project, market, study, lakes.lake(market), lakes.data(), utc_now)
+        backlog = build_backlog(outcome.table("event_quality"), outcome.table("phase2_candidates"))
+        folder = market_root(lakes.data(), market.name) / "artifacts" / study.name
+        write_atomic(folder / "research_backlog.csv", backlog.write_csv().encode())
+        return dg.MaterializeResult(metadata={"dagster/row_count": backlog.height})
+
+    return _asset
+
+
+def _metadata(outcome: StudyOutcome, board: str) -> dict[str, Any]:
+    rows = [
+        {
+            "gate": g.gate.value,
+            "verdict": g.outcome.value,
+            "judged": g.judged,
+            "admitted": g.admitted,
+            "reasons": ", ".join(f"{code} x{n}" for code, n in g.reasons[:4]),
+        }
+        for g in outcome.gates
+    ]
+    columns = [
+        dg.TableColumn("gate"),
+        dg.TableColumn("verdict"),
+        dg.TableColumn("judged", type="int"),
+        dg.TableColumn("admitted", type="int"),
+        dg.TableColumn("reasons"),
+    ]
+    table = dg.TableMetadataValue(
+        records=[dg.TableRecord(row) for row in rows], schema=dg.TableSchema(columns)
+    )
+    admitted = {f"{g.gate.value} admitted": g.admitted for g in outcome.gates if g.gate in Gate}
+    return {"verdicts": table, "board": dg.MetadataValue.path(board), **outcome.numbers, **admitted}

@@ -1,0 +1,125 @@
+"""Running a study's whole chain through Dagster in this process, as the command does.
+
+Belongs here: the order of runs, monthly chunks, and turning what stopped a run into an outcome. What
+an asset does stands with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionStepExecutionError
+
+from quantlab_pipeline.core.errors import GateNotPassedError
+from quantlab_pipeline.core.verdicts import ADMITTED, Gate
+from quantlab_pipeline.defs.instance import open_instance
+from quantlab_pipeline.defs.partitions import range_tags, studies_of
+from quantlab_pipeline.defs.reports.artifacts import StudyOutcome, study_outcome
+from quantlab_pipeline.defs.resources import utc_now
+from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.research.study import StudySpec
+from quantlab_pipeline.storage.project_lake import market_root, open_market_lake
+from quantlab_pipeline.storage.spec_files import Project
+from quantlab_pipeline.storage.waivers import Waiver
+
+Progress = Callable[[str, int, int], None]
+"""Told the name of what was just finished, how many are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A finished run: what the lake says now, and where the artifacts lie."""
+
+    outcome: StudyOutcome
+    artifacts: Path
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every gate admits something, else 3."""
+        return 0 if all(g.outcome in ADMITTED for g in self.outcome.gates) else 3
+
+
+def run_study(
+    project: Project,
+    data_root: Path,
+    study: StudySpec,
+    market: MarketSpec,
+    definitions: dg.Definitions,
+    waivers: Sequence[Waiver] = (),
+    progress: Progress = lambda *_: None,
+) -> StudyRun:
+    """From the source's files to the board. A gate that stops the chain is an outcome, not an error.
+
+    Raises QuantlabError for bad specs, sources or data.
+    """
+    study.require_within(market)
+    lake = open_market_lake(project, market, data_root, utc_now)
+    for waiver in waivers:
+        lake.waivers.put(waiver)
+    with open_instance(data_root) as instance:
+        instance.add_dynamic_partitions(studies_of(market).name or "", [study.name])
+        stages = [
+            *((f"{market.name}__days", range_tags(*span)) for span in months(study.days)),
+            (f"{market.name}__study", {"dagster/partition": study.name}),
+            (f"{market.name}__board", {"dagster/partition": study.name}),
+        ]
+        for number, (name, tags) in enumerate(stages):
+            progress(name, number, len(stages))
+            passed = _execute(definitions, instance, name, tags)
+            if not passed and name.endswith("__days"):
+                stages_left = stages[-1:]
+                for board, board_tags in stages_left:
+                    _execute(definitions, instance, board, board_tags)
+                break
+    progress("done", len(stages), len(stages))
+    outcome = study_outcome(
+        project,
+        market,
+        study,
+        open_market_lake(project, market, data_root, utc_now),
+        data_root,
+        utc_now,
+    )
+    return StudyRun(outcome, market_root(data_root, market.name) / "artifacts" / study.name)
+
+
+def months(days: Sequence[date]) -> Iterator[tuple[str, str]]:
+    """First and last day of each calendar month of `days`: one run a month bounds memory."""
+    for _, group in groupby(days, key=lambda d: (d.year, d.month)):
+        chunk = list(group)
+        yield str(chunk[0]), str(chunk[-1])
+
+
+def _execute(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, tags: dict[str, str]
+) -> bool:
+    """Run a job in this process. False if a gate stopped it; a body's own error is raised."""
+    resolved = definitions.resolve_job_def(job)
+    partition = tags.get("dagster/partition")
+    try:
+        resolved.execute_in_process(
+            instance=instance,
+            partition_key=partition,
+            tags=None if partition else tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=True,
+        )
+    except DagsterAssetCheckFailedError:
+        return False
+    except DagsterExecutionStepExecutionError as error:
+        if isinstance(error.user_exception, GateNotPassedError):
+            return False
+        raise error.user_exception from error
+    except GateNotPassedError:
+        return False
+    return True
+
+
+def gate_reached(run: StudyRun) -> Gate | None:
+    """The first gate that admits nothing; None if all do."""
+    return next((g.gate for g in run.outcome.gates if g.outcome not in ADMITTED), None)

@@ -1,0 +1,1 @@
+"""Bodies of the validation assets and of gate V1."""

@@ -1,0 +1,1 @@
+"""Bodies of the walk_forward assets and of gate S."""

@@ -1,0 +1,120 @@
+"""A market's lake as its project defines it: registry, today's hashes, place on disk.
+
+Belongs here: joining `Project` (what is asked) with `Lake` (what is there). Everything that opens a
+lake of a project, the notebook included, comes through `open_market_lake`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from quantlab_pipeline.core.clocks import Clock
+from quantlab_pipeline.core.code_hash import code_hash
+from quantlab_pipeline.core.fingerprints import digest, digest_bytes
+from quantlab_pipeline.core.verdicts import Gate
+from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.research.study import StudySpec
+from quantlab_pipeline.research.tables import GATE_MODULES, JUDGED_TABLE, all_tables
+from quantlab_pipeline.storage.lake import Lake
+from quantlab_pipeline.storage.spec_files import Project
+from quantlab_pipeline.storage.trial_ledger import DataLineage, FileTrialLedger
+
+
+class ProjectKeys:
+    """Today's hashes of a project, for one market. Documents are read once an instance."""
+
+    def __init__(self, project: Project, market: MarketSpec) -> None:
+        self._project = project
+        self._market = market
+        self._tables = all_tables(project.features())
+        self._documents: dict[str, str] = {}
+
+    def code_hash(self, table: str) -> str:
+        """Digest of the code that makes `table`, imports included."""
+        return code_hash(*self._tables[table].modules)
+
+    def spec_hashes(self, table: str, partition: str) -> Mapping[str, str]:
+        """Digests of the documents that shape `table` in `partition`."""
+        return {name: self._document(name, partition) for name in self._tables[table].specs}
+
+    def gate_hash(self, gate: Gate) -> str:
+        """Digest of the gate's own section of `gates.yaml`."""
+        name = f"gate {gate.value}"
+        if name not in self._documents:
+            gates = self._project.gates()
+            for each in Gate:
+                self._documents[f"gate {each.value}"] = gates.section(each).spec_hash()
+        return self._documents[name]
+
+    def gate_code_hash(self, gate: Gate) -> str:
+        """Digest of the gate's code, imports included."""
+        return code_hash(GATE_MODULES[gate])
+
+    def lock_hash(self) -> str:
+        """Digest of the pinned dependencies; of nothing where the package has no lock beside it."""
+        if "lock" not in self._documents:
+            lock = Path(__file__).resolve().parents[2] / "requirements.lock"
+            self._documents["lock"] = digest_bytes(lock.read_bytes() if lock.is_file() else b"")
+        return self._documents["lock"]
+
+    def _document(self, name: str, partition: str) -> str:
+        key = f"{name} {partition}" if name == "study" else name
+        if key not in self._documents:
+            self._documents[key] = self._hash(name, partition)
+        return self._documents[key]
+
+    def _hash(self, name: str, partition: str) -> str:
+        if name == "market":
+            market = self._market
+            return digest([market.tob_grid_s, market.oi_delay_s, dict(market.datasets)])
+        if name == "study":
+            return self.study_of(partition).spec_hash()
+        if name == "family":
+            return self._project.family(self.study_of(partition).family).spec_hash()
+        return str(getattr(self._project, name)().spec_hash())
+
+    def study_of(self, partition: str) -> StudySpec:
+        """The study of a study partition's key."""
+        return self._project.study(partition.removeprefix("study="))
+
+
+def market_root(data_root: Path, market: str) -> Path:
+    """Folder of a market's lake."""
+    return data_root / "lake" / market
+
+
+def lineage_of(market: MarketSpec, study: StudySpec) -> DataLineage:
+    """The data that a study looks at. Real markets of one venue are one source: the same trades."""
+    source = market.name if market.synthetic else market.venue
+    return DataLineage(source, study.first_day, study.last_day, market.synthetic)
+
+
+def ledger_of(
+    market: MarketSpec, study: StudySpec, data_root: Path, clock: Clock
+) -> FileTrialLedger:
+    """The trial ledger of a study's data lineage, with the market's budget."""
+    validation = code_hash("quantlab_pipeline.research.validation")
+    lineage = lineage_of(market, study)
+    return FileTrialLedger(
+        data_root / "ledger", lineage, clock, market.trial_budget, code_hash=validation
+    )
+
+
+def open_market_lake(
+    project: Project, market: MarketSpec, data_root: Path, clock: Clock
+) -> Lake:
+    """The market's lake below `data_root`, gates in force by today's code, specs and thresholds."""
+    source = market.name if market.synthetic else market.venue
+    whole = DataLineage(source, market.first_day, market.first_day, market.synthetic)
+    return Lake(
+        market_root(data_root, market.name),
+        all_tables(project.features()),
+        ProjectKeys(project, market),
+        market.first_day,
+        market.last_day,
+        clock,
+        judged=JUDGED_TABLE,
+        taints=("synthetic",) if market.synthetic else (),
+        knows_head=FileTrialLedger(data_root / "ledger", whole, clock).has_head,
+    )
