@@ -216,6 +216,28 @@ def test_higher_costs_and_later_fills_never_help_on_the_same_trades(busy):
     assert simulation.trades.height == runs[0].trades.height
 
 
+def test_a_fill_at_the_very_stamp_of_a_settlement_comes_after_it():
+    """On bars a decision at T fills at T + 1 min: entered at the stamp is free, left at it pays."""
+    tables = MarketTables(
+        bars_of(np.full(16 * 60, 50_000.0)),
+        funding=funding_of([START + timedelta(hours=14)], 1e-4, 50_000.0),
+    )
+    at = START + timedelta(hours=13, minutes=59)
+    hour = timedelta(hours=1)
+    intents = intents_of([(at, at + hour, 1), (at - hour, at, 1)])
+    costs = cost_model(fee_bps=0.0)
+    simulation = run(intents, tables, costs)[0]
+    assert simulation.payments["event_id"].to_list() == ["e1"]
+    records = records_of(simulation, "s", {"BTC": BTC}, costs)
+    paid = [r for r in records if isinstance(r, FundingPayment)]
+    assert len(paid) == 1
+    assert keep_books(records, {"BTC": BTC}).cash_units / 1e8 == pytest.approx(
+        simulation.trades["net_usd"].sum(), abs=1e-6
+    )
+    at_stamp = [type(r).__name__ for r in records if r.at_us == paid[0].at_us]
+    assert at_stamp[0] == "FundingPayment"
+
+
 def test_what_cannot_be_traded_says_why():
     n = 1440
     tables = MarketTables(bars_of(np.full(n, 50_000.0)))

@@ -144,9 +144,11 @@ def test_the_row_is_the_worst_latency_tried():
 
 def test_nothing_after_the_window_is_read():
     bars, instants = market(40.0)
-    inside = bridge(bars, entries_of(instants))
+    entries = entries_of([*instants, START + timedelta(days=N_DAYS, minutes=-10)])
+    inside = bridge(bars, entries)
+    assert inside.results["n_skipped"][0] == 1
     later = bars_of(np.full(1440, 1.0), start=START + timedelta(days=N_DAYS))
-    poisoned = bridge(pl.concat([bars, later]), entries_of(instants))
+    poisoned = bridge(pl.concat([bars, later]), entries)
     assert poisoned.results.equals(inside.results)
 
 
