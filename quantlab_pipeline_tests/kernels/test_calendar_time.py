@@ -160,3 +160,24 @@ def test_the_identity_kills_faulty_estimators(fault):
     sums, _, _ = _series(prices, funding, rows, 20)
     assert abs(sums.total - math.fsum(by_event)) < 1e-12
     assert abs(_mutant(prices, funding, rows, 20, **fault) - math.fsum(by_event)) > 1e-6
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_series_and_raw_sums_equal_the_oracle_and_clear_what_was_there(seed):
+    """`calendar_series` and `raw_sums` overwrite their outputs; longs only, so a is the position."""
+    prices, funding, rows = _world(seed, n=150, horizon=9)
+    rows = [(i, k, 1) for i, k, _ in rows]
+    world, events = ct.market(prices, funding), _events(rows)
+    y, held = np.full(150, np.nan), np.full((3, 3), np.nan)
+    first, last = ct.calendar_series(events, 9, world, y, held)
+    expected, _ = oracle.calendar_time(prices, funding, rows, 9)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)
+    assert not y[:first].any()
+    assert not y[last:].any()
+    for i in range(3):
+        a = oracle.weights(prices[i], [(k, s) for j, k, s in rows if j == i], 9)
+        np.testing.assert_allclose(held[:, i], [sum(a), sum(a), np.count_nonzero(a)], rtol=1e-12)
+    total, variance = ct.raw_sums(events, 9, world, y)
+    assert math.isclose(total, math.fsum(expected), abs_tol=1e-12)
+    hc0 = sum(v * v for v in expected)
+    assert math.isclose(variance, max(hc0, oracle.bartlett(expected)), rel_tol=1e-10)
