@@ -164,7 +164,7 @@ def test_the_identity_kills_faulty_estimators(fault):
 
 @pytest.mark.parametrize("seed", [2, 4])
 def test_series_and_raw_sums_equal_the_oracle_and_clear_what_was_there(seed):
-    """`calendar_series` and `raw_sums` overwrite their outputs; longs only, so a is the position."""
+    """Both overwrite their outputs; longs only, so that a is never 0 while held."""
     prices, funding, rows = _world(seed, n=150, horizon=9)
     rows = [(i, k, 1) for i, k, _ in rows]
     world, events = ct.market(prices, funding), _events(rows)
