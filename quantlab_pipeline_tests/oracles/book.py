@@ -64,7 +64,9 @@ def minute(samples, max_age_s, slots):
         "mid_last": last[2],
     }
     if n > 1:
-        out["imbalance_std"] = math.sqrt(_sum([(x - mean) * (x - mean) for x in imbalances]) / (n - 1))
+        out["imbalance_std"] = math.sqrt(
+            _sum([(x - mean) * (x - mean) for x in imbalances]) / (n - 1)
+        )
     return out
 
 

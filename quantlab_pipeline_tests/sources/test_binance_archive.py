@@ -136,9 +136,7 @@ def test_the_mark_at_settlement_is_the_mark_minute_that_closes_there():
                     codec.FUNDING_RATE,
                 ),
                 name("markPriceKlines", b.DAY): (
-                    b.klines(b.DAY, 2, first=479).with_columns(
-                        pl.Series("close", [60_000.0, 1.0])
-                    ),
+                    b.klines(b.DAY, 2, first=479).with_columns(pl.Series("close", [60_000.0, 1.0])),
                     codec.KLINES,
                 ),
             }

@@ -22,7 +22,7 @@ from quantlab_pipeline.research.market_data.spec import D0Thresholds
 from quantlab_pipeline.research.market_data.tally import GROUP, dated, empty_tally, tally
 
 _BARS = ("bars_1m_perp", "bars_1m_spot")
-OUTLIER_WINDOW = 7
+OUTLIER_SIDE = 3
 MAD_TO_SIGMA = 1.4826
 
 
@@ -181,8 +181,11 @@ def _bars(bars: pl.DataFrame, dataset: str, thresholds: D0Thresholds) -> list[pl
 
 
 def _outliers(rows: pl.DataFrame, thresholds: D0Thresholds) -> pl.DataFrame:
+    """Closes far from the three before and from the three after; a jump that stays is near one."""
     log_close = pl.col("close").log()
-    around = log_close.rolling_median(OUTLIER_WINDOW, min_samples=1, center=True)
+    before = log_close.shift(1).rolling_median(OUTLIER_SIDE, min_samples=1)
+    after = log_close.reverse().shift(1).rolling_median(OUTLIER_SIDE, min_samples=1).reverse()
+    off = pl.min_horizontal((log_close - before).abs(), (log_close - after).abs())
     step = pl.col("_step")
     scale = MAD_TO_SIGMA * (step - step.median()).abs().median()
     limit = pl.max_horizontal(
@@ -190,7 +193,7 @@ def _outliers(rows: pl.DataFrame, thresholds: D0Thresholds) -> pl.DataFrame:
     )
     return (
         rows.with_columns(
-            (log_close - around).abs().over(GROUP).alias("_off"),
+            off.over(GROUP).alias("_off"),
             log_close.diff().over(GROUP).alias("_step"),
         )
         .with_columns(scale.over(GROUP).alias("_scale"))

@@ -113,8 +113,8 @@ class D0Thresholds(Spec):
     """Gate D0: how the faults are looked for, and how much of each a (symbol, day) may have.
 
     `outlier_mad_k` and `outlier_min_bps`: a close is an outlier where it stands further than both
-    from the median of its seven neighbours, k times the deviation of the day's minute returns
-    (1.4826 MAD) and the basis points. `unit_shift_min_factor`: a price is in another unit where it
+    from the median of the three closes before and of the three after, k times the deviation of the
+    day's minute returns (1.4826 MAD) and the basis points. `unit_shift_min_factor`: a price is in another unit where it
     stands this factor away from its peers. `time_shift_min_corr`: two series are shifted in time
     where their minute returns correlate more than this at a distance of some half hours, and not
     without it. `zero_volume_run_min`: minutes without a trade count where so many are in one row.

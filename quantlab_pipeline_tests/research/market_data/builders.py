@@ -33,7 +33,9 @@ def path(days=(DAY,), seed: int = 1, bps: float = 5.0, start: float = 100.0) -> 
     return start * np.exp(np.cumsum(steps))
 
 
-def bars(closes: np.ndarray, days=(DAY,), symbol: str = SYMBOL, volume: float = 2.0) -> pl.DataFrame:
+def bars(
+    closes: np.ndarray, days=(DAY,), symbol: str = SYMBOL, volume: float = 2.0
+) -> pl.DataFrame:
     """Bars of whole days whose close is `closes`; open is the close before."""
     ts = minute_grid(list(days))
     opens = np.concatenate([closes[:1], closes[:-1]])
@@ -63,8 +65,10 @@ def quotes(rows, leg: str = "perp", symbol: str = SYMBOL, day: date = DAY) -> pl
     """Quotes from (seconds after the day's start, bid, bid size, ask, ask size)."""
     start = day_start(day)
     stamps = [start + timedelta(seconds=r[0]) for r in rows]
-    columns = {n: [float(r[i]) for r in rows] for i, n in enumerate(
-        ("bid_px", "bid_qty", "ask_px", "ask_qty"), start=1)}
+    columns = {
+        n: [float(r[i]) for r in rows]
+        for i, n in enumerate(("bid_px", "bid_qty", "ask_px", "ask_qty"), start=1)
+    }
     frame = pl.DataFrame({"ts": pl.Series(stamps, dtype=TS), **columns})
     return frame.with_columns(pl.lit(symbol).alias("symbol"), pl.lit(leg).alias("leg"))
 

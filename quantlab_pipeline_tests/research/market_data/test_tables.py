@@ -135,7 +135,9 @@ def test_a_stamp_far_from_the_hour_is_no_settlement():
 def raw_oi(buckets: list[int], values=None) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "bucket_start": pl.Series([START + timedelta(minutes=5 * k) for k in buckets], dtype=TS),
+            "bucket_start": pl.Series(
+                [START + timedelta(minutes=5 * k) for k in buckets], dtype=TS
+            ),
             "oi_base": pl.Series(values or [1000.0] * len(buckets), dtype=pl.Float64),
             "oi_usd": pl.Series([None] * len(buckets), dtype=pl.Float64),
         }

@@ -1,0 +1,237 @@
+"""The examination finds planted damage with its count and place, and nothing on a clean day."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from quantlab_pipeline.core.clocks import TS, day_end, day_start
+from quantlab_pipeline.core.findings import Finding
+from quantlab_pipeline.core.verdicts import Outcome
+from quantlab_pipeline.research.market_data import schema
+from quantlab_pipeline.research.market_data.book import aggregate_book, snapshot_book
+from quantlab_pipeline.research.market_data.checks import ABSENT, CHECKS
+from quantlab_pipeline.research.market_data.gate import judge_d0
+from quantlab_pipeline.research.market_data.parsed import findings_frame
+from quantlab_pipeline.research.market_data.qa import MarketTables, examine
+from quantlab_pipeline.research.market_data.universe import build_universe
+from quantlab_pipeline_tests.research.market_data import builders as b
+
+BEFORE = b.DAY - timedelta(days=1)
+PERP_ONLY = {"bars_1m_perp": "required"}
+THREE = PERP_ONLY | {"bars_1m_spot": "required", "mark_index": "optional"}
+CLOSES = b.path()
+
+
+def look(needs=PERP_ONLY, days=(b.DAY,), symbols=(b.SYMBOL,), **tables) -> pl.DataFrame:
+    report = examine(MarketTables(**tables), list(days), list(symbols), needs, b.thresholds())
+    return schema.QA_REPORT.validate(report)
+
+
+def three(perp=CLOSES, spot=CLOSES, mark=CLOSES) -> dict[str, pl.DataFrame]:
+    noise = 1 + 1e-5 * np.sin(np.arange(CLOSES.size))
+    return {
+        "bars_1m_perp": b.bars(perp),
+        "bars_1m_spot": b.bars(spot * noise),
+        "mark_index": b.marks(mark),
+    }
+
+
+def test_a_clean_day_has_every_check_at_zero():
+    report = look(THREE, **three())
+    assert b.found(report) == {}
+    for dataset in THREE:
+        seen = report.filter(pl.col("dataset") == dataset)["check"].to_list()
+        assert sorted(seen) == sorted([ABSENT, *CHECKS[dataset]])
+
+
+def test_gaps_are_the_minutes_without_a_row():
+    bars = b.bars(CLOSES).filter(~pl.int_range(pl.len()).is_in([0, 5, 6, 1439]))
+    report = look(bars_1m_perp=bars)
+    assert b.found(report) == {("bars_1m_perp", "gaps"): 4}
+    row = report.filter(pl.col("check") == "gaps").row(0, named=True)
+    assert row["first_ts"] == day_start(b.DAY) + timedelta(minutes=1)
+    assert row["ts"] == day_end(b.DAY)
+
+
+@pytest.mark.parametrize("at", [3, 700, 1436])
+@pytest.mark.parametrize("factor", [1.2, 0.9])
+def test_a_lone_bad_tick_is_an_outlier_and_a_jump_is_not(at, factor):
+    spiked = CLOSES.copy()
+    spiked[at] *= factor
+    assert b.found(look(bars_1m_perp=b.bars(spiked))) == {("bars_1m_perp", "outliers"): 1}
+    jumped = np.where(np.arange(1440) >= at, factor, 1.0) * CLOSES
+    assert b.found(look(bars_1m_perp=b.bars(jumped))) == {}
+
+
+def test_a_long_run_without_trades_is_counted_and_a_short_one_is_not():
+    idle = pl.int_range(pl.len()).is_between(100, 139) | pl.int_range(pl.len()).is_between(500, 509)
+    bars = b.bars(CLOSES).with_columns(
+        pl.when(idle).then(0.0).otherwise("volume_base").alias("volume_base")
+    )
+    assert b.found(look(bars_1m_perp=bars)) == {("bars_1m_perp", "zero_volume_run"): 40}
+
+
+@pytest.mark.parametrize("dataset", ["perp", "spot", "mark"])
+@pytest.mark.parametrize("factor", [1000.0, 0.001])
+def test_of_three_series_the_one_in_another_unit_is_named(dataset, factor):
+    table = {"perp": "bars_1m_perp", "spot": "bars_1m_spot", "mark": "mark_index"}[dataset]
+    report = look(THREE, **three(**{dataset: CLOSES * factor}))
+    assert b.found(report) == {(table, "unit_shift"): 1440}
+
+
+def test_part_of_a_lone_series_in_another_unit_is_found_and_so_is_a_whole_day():
+    part = np.where(np.arange(1440) < 200, 1000.0, 1.0) * CLOSES
+    assert b.found(look(bars_1m_perp=b.bars(part))) == {("bars_1m_perp", "unit_shift"): 200}
+    both = np.concatenate([CLOSES, 1000 * CLOSES])
+    bars = b.bars(both, (BEFORE, b.DAY))
+    assert b.found(look(bars_1m_perp=bars)) == {("bars_1m_perp", "unit_shift"): 1440}
+
+
+@pytest.mark.parametrize("dataset", ["perp", "spot", "mark"])
+@pytest.mark.parametrize("minutes", [60, -60, 330])
+def test_of_three_series_the_one_in_another_time_zone_is_named(dataset, minutes):
+    table = {"perp": "bars_1m_perp", "spot": "bars_1m_spot", "mark": "mark_index"}[dataset]
+    report = look(THREE, **three(**{dataset: np.roll(CLOSES, minutes)}))
+    shifts = {k: n for k, n in b.found(report).items() if k[1] == "timezone_shift"}
+    assert shifts == {(table, "timezone_shift"): 1440}
+    detail = report.filter(pl.col("check") == "timezone_shift", pl.col("count") > 0)["detail"][0]
+    assert f"{minutes:+d} min" in detail
+
+
+def funding(hours: list[int], interval: int = 8, rate: float = 1e-4) -> pl.DataFrame:
+    stamps = [day_start(b.DAY) + timedelta(hours=h) for h in hours]
+    frame = pl.DataFrame({"ts": pl.Series(stamps, dtype=TS)}).with_columns(
+        pl.lit(b.SYMBOL).alias("symbol"),
+        pl.col("ts").alias("available_at"),
+        pl.col("ts").alias("raw_ts"),
+        pl.lit(rate).alias("settled_rate"),
+        pl.lit(interval, pl.Int64).alias("interval_h"),
+        (pl.col("ts") + timedelta(hours=interval)).alias("next_funding_ts"),
+        pl.lit(None, pl.Float64).alias("predicted_rate"),
+        pl.lit(None, pl.Float64).alias("mark_price"),
+    )
+    return schema.FUNDING.conform(frame)
+
+
+@pytest.mark.parametrize(
+    ("hours", "interval", "missing"),
+    [
+        ([8, 16, 24], 8, 0),
+        ([16, 24], 8, 1),
+        ([8, 24], 8, 1),
+        ([8, 16], 8, 1),
+        ([8], 8, 2),
+        ([4, 8, 12, 16, 20, 24], 4, 0),
+        ([12], 4, 5),
+        (list(range(1, 25)), 1, 0),
+    ],
+)
+def test_missing_settlements_follow_from_the_interval(hours, interval, missing):
+    report = look({"funding": "required"}, funding=funding(hours, interval))
+    expected = {("funding", "missing_settlement"): missing} if missing else {}
+    assert b.found(report) == expected
+
+
+def test_a_settlement_that_no_file_covers_is_not_missing():
+    uncovered = findings_frame(
+        [Finding("funding", "uncovered_settlement", b.SYMBOL, b.DAY, 1, day_end(b.DAY), "")]
+    )
+    report = look({"funding": "required"}, funding=funding([8, 16]), raw_findings=uncovered)
+    assert b.found(report) == {("funding", "uncovered_settlement"): 1}
+    verdict = judge_d0(report, b.thresholds())[b.DAY][0]
+    assert verdict.outcome is Outcome.PASS
+
+
+def test_a_rate_out_of_range_is_counted():
+    report = look({"funding": "required"}, funding=funding([8, 16, 24], rate=-0.2))
+    assert b.found(report) == {("funding", "funding_out_of_range"): 3}
+
+
+def test_a_required_dataset_that_is_absent_makes_the_day_not_evaluable():
+    report = look(THREE | {"open_interest": "optional"}, bars_1m_perp=b.bars(CLOSES))
+    assert b.found(report) == {("bars_1m_spot", ABSENT): 1}
+    verdict = judge_d0(report, b.thresholds())[b.DAY][0]
+    assert verdict.outcome is Outcome.NOT_EVALUABLE
+    assert verdict.reasons == ("DATASET_ABSENT:bars_1m_spot",)
+    other = look(PERP_ONLY, symbols=["NOSUCH"], bars_1m_perp=b.bars(CLOSES))
+    assert b.found(other) == {("bars_1m_perp", ABSENT): 1}
+
+
+def test_a_book_that_is_no_book_of_these_bars_and_one_that_falls_silent_are_found():
+    rows = [(s + 0.5, 99.5, 1, 100.5, 1) for s in range(0, 86_400, 2) if not 7200 <= s < 10_800]
+    agg = aggregate_book(snapshot_book(b.quotes(rows), [b.DAY]).frame)
+    report = look(
+        PERP_ONLY | {"tob_snapshots": "required"},
+        bars_1m_perp=b.bars(np.full(1440, 110.0)),
+        tob_1m_agg=agg,
+    )
+    valid = agg.filter(pl.col("mid_last").is_not_null()).height
+    assert b.found(report) == {
+        ("tob_perp", "stale"): 3599,
+        ("tob_perp", "silent"): 60,
+        ("tob_perp", "tob_mismatch"): valid,
+    }
+    absent = report.filter(pl.col("dataset") == "tob_spot")
+    assert absent.select("check", "count").rows() == [(ABSENT, 0)]
+
+
+def test_the_gate_says_what_it_measured_beside_its_threshold():
+    bars = b.bars(CLOSES).filter(pl.int_range(pl.len()) >= 72)
+    verdict = judge_d0(look(bars_1m_perp=bars), b.thresholds())[b.DAY][0]
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.reasons == ("GAPS:bars_1m_perp",)
+    assert verdict.measured == {"bars_1m_perp.gaps": (0.05, 0.02)}
+    lenient = b.thresholds(max_missing_minutes_frac=0.05)
+    assert judge_d0(look(bars_1m_perp=bars), lenient)[b.DAY][0].outcome is Outcome.PASS
+
+
+def test_every_check_has_a_threshold_or_is_only_counted():
+    rows = [
+        (b.SYMBOL, day_end(b.DAY), dataset, check, 10**6, None, None)
+        for dataset, checks in CHECKS.items()
+        for check in checks
+    ]
+    report = pl.DataFrame(
+        rows, schema={c.name: c.dtype for c in schema.QA_REPORT.columns}, orient="row"
+    )
+    verdict = judge_d0(report, b.thresholds())[b.DAY][0]
+    assert len(verdict.measured) == len(rows)
+    unjudged = {k.partition(".")[2] for k, (_, limit) in verdict.measured.items() if limit is None}
+    assert unjudged == {
+        "crossed_quotes",
+        "locked_quotes",
+        "invalid_quotes",
+        "uncovered_settlement",
+    }
+
+
+def test_a_report_does_not_depend_on_the_days_examined_with_it():
+    days = [BEFORE, b.DAY]
+    both = np.concatenate([CLOSES, CLOSES * 1.001])
+    tables = {"bars_1m_perp": b.bars(both, days).filter(pl.int_range(pl.len()) % 97 != 0)}
+    whole = look(days=days, **tables)
+    parts = pl.concat([look(days=[d], **tables) for d in days])
+    assert whole.equals(schema.QA_REPORT.conform(parts))
+
+
+def test_the_universe_holds_members_with_what_was_known_of_their_liquidity():
+    days = [BEFORE, b.DAY]
+    walk = np.full(2880, 100.0)
+    bars = pl.concat(
+        [b.bars(walk, days, "BIG", volume=3.0), b.bars(walk, days, "SMALL", volume=1.0)]
+    ).filter(
+        ~((pl.col("symbol") == "SMALL") & (pl.col("ts") > day_end(b.DAY) - timedelta(hours=5)))
+    )
+    admitted = look(symbols=["BIG", "SMALL"], bars_1m_perp=bars)
+    universe = schema.UNIVERSE.validate(build_universe(admitted, bars, [b.DAY]))
+    assert universe["symbol"].to_list() == ["BIG", "SMALL"]
+    assert universe["liquidity_usd"].to_list() == [300.0 * 1440, 100.0 * 1440]
+    assert universe["liquidity_rank"].to_list() == [1, 2]
+    assert universe["valid_to"].to_list() == [None, day_end(b.DAY) - timedelta(hours=5)]
+    first = build_universe(look(days=[BEFORE], symbols=["BIG"], bars_1m_perp=bars), bars, [BEFORE])
+    assert first["liquidity_usd"].to_list() == [None]
+    assert build_universe(admitted.clear(), bars, [b.DAY]).is_empty()
