@@ -1,8 +1,8 @@
 """A generated world as a source: its frames, written as the official archive would publish them.
 
 Belongs here: the encoding of a world's frames into archive files, and the sealing of its truth.
-What comes out is a `BinanceArchive` over bytes, parsed like any other; no one who holds it can reach
-the truth, which goes to the given seal alone.
+What comes out is a `BinanceArchive` over bytes, parsed like any other; no one who holds it can
+reach the truth, which goes to the given seal alone.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def world_of(
     grid_s: int = 1,
     oi_delay_s: int = 60,
 ) -> BinanceArchive:
-    """`world_source` of the scenario that `load` reads; its caller need not know what a scenario is."""
+    """`world_source` of the scenario that `load` reads, for callers that know no scenarios."""
     return world_source(load(Scenario), seed, seal=seal, grid_s=grid_s, oi_delay_s=oi_delay_s)
 
 

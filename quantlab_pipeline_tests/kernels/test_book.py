@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -21,7 +22,7 @@ def run_sampler(quotes, grid, cuts):
     out_f, out_i = np.full((grid.size, 4), np.nan), np.zeros((grid.size, 2), np.int64)
     faults = np.zeros((book.N_COUNTS, 2), np.int64)
     edges = [0, *sorted(cuts), len(quotes)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         rows = quotes[start:end]
         columns = [np.array([q[i] for q in rows], np.float64) for i in range(1, 5)]
         stamps = np.array([q[0] for q in rows], np.int64)
@@ -81,3 +82,16 @@ def test_a_minute_equals_the_oracle_bit_for_bit(minutes):
         assert counts[m, book.CROSSED] == wanted["n_crossed"]
         assert counts[m, book.STALE] == wanted["n_stale"]
         assert counts[m, book.INVALID] == wanted["n_invalid"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(SAMPLE)
+def test_a_quote_has_the_class_of_the_oracle(sample):
+    codes = {
+        "valid": 0,
+        "invalid": book.INVALID,
+        "crossed": book.CROSSED,
+        "locked": book.LOCKED,
+        "stale": book.STALE,
+    }
+    assert book.quote_class(*sample, 3.0) == codes[oracle.quote_class(*sample, 3.0)]

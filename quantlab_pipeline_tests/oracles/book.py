@@ -25,20 +25,25 @@ def sample(quotes, grid_us):
     return out
 
 
+def quote_class(bid, bid_qty, ask, ask_qty, age_s, max_age_s):
+    """What a sample counts as: its first fault in this order."""
+    if not all(math.isfinite(v) and v > 0 for v in (bid, bid_qty, ask, ask_qty)):
+        return "invalid"
+    if bid > ask:
+        return "crossed"
+    if bid == ask:
+        return "locked"
+    return "stale" if age_s > max_age_s else "valid"
+
+
 def minute(samples, max_age_s, slots):
     """One minute's aggregates as a dict, from (bid, bid_qty, ask, ask_qty, age_s) in order."""
     out = {"n_locked": 0, "n_crossed": 0, "n_stale": 0, "n_invalid": slots - len(samples)}
     spreads, depths, imbalances, last = [], [], [], None
     for bid, bid_qty, ask, ask_qty, age in samples:
-        values = (bid, bid_qty, ask, ask_qty)
-        if not all(math.isfinite(v) and v > 0 for v in values):
-            out["n_invalid"] += 1
-        elif bid > ask:
-            out["n_crossed"] += 1
-        elif bid == ask:
-            out["n_locked"] += 1
-        elif age > max_age_s:
-            out["n_stale"] += 1
+        fault = quote_class(bid, bid_qty, ask, ask_qty, age, max_age_s)
+        if fault != "valid":
+            out[f"n_{fault}"] += 1
         else:
             mid = (bid + ask) / 2.0
             spreads.append(1e4 * (ask - bid) / mid)

@@ -18,7 +18,7 @@ from quantlab_pipeline.core.clocks import MINUTE, TS, day_end, day_of, day_start
 from quantlab_pipeline.research.market_data import cross_checks, schema
 from quantlab_pipeline.research.market_data.checks import ABSENT, CHECKS, TOB_DATASETS, UNCOVERED
 from quantlab_pipeline.research.market_data.open_interest import BUCKET
-from quantlab_pipeline.research.market_data.spec import D0Thresholds
+from quantlab_pipeline.research.market_data.spec import D0Thresholds, Dataset, Need
 from quantlab_pipeline.research.market_data.tally import GROUP, dated, empty_tally, tally
 
 _BARS = ("bars_1m_perp", "bars_1m_spot")
@@ -47,7 +47,7 @@ def examine(
     tables: MarketTables,
     days: Sequence[date],
     symbols: Sequence[str],
-    needs: Mapping[str, str],
+    needs: Mapping[Dataset, Need],
     thresholds: D0Thresholds,
 ) -> pl.DataFrame:
     """One row (schema QA_REPORT) per (dataset, symbol, day, check), zero counts included.
@@ -113,7 +113,7 @@ def _grid(
     raw: pl.DataFrame,
     days: Sequence[date],
     symbols: Sequence[str],
-    needs: Mapping[str, str],
+    needs: Mapping[Dataset, Need],
 ) -> pl.DataFrame:
     """Every row the report must have, at count 0 (1 for a required dataset that is absent)."""
     seen = _present(tables) | set(raw.select("dataset", "symbol", "day").iter_rows())
@@ -132,8 +132,8 @@ def _grid(
     )
 
 
-def _examined(needs: Mapping[str, str]) -> list[tuple[str, str]]:
-    out = []
+def _examined(needs: Mapping[Dataset, Need]) -> list[tuple[str, str]]:
+    out: list[tuple[str, str]] = []
     for dataset in sorted(needs):
         if dataset == "tob_snapshots":
             out += [("tob_perp", needs[dataset]), ("tob_spot", "optional")]
@@ -181,11 +181,15 @@ def _bars(bars: pl.DataFrame, dataset: str, thresholds: D0Thresholds) -> list[pl
 
 
 def _outliers(rows: pl.DataFrame, thresholds: D0Thresholds) -> pl.DataFrame:
-    """Closes far from the three before and from the three after; a jump that stays is near one."""
+    """Lone closes: far from the three before and the three after, and not where the next opens.
+
+    A jump that stays is near one side; in a real crash trading goes on where the minute ended.
+    """
     log_close = pl.col("close").log()
     before = log_close.shift(1).rolling_median(OUTLIER_SIDE, min_samples=1)
     after = log_close.reverse().shift(1).rolling_median(OUTLIER_SIDE, min_samples=1).reverse()
     off = pl.min_horizontal((log_close - before).abs(), (log_close - after).abs())
+    torn = (pl.col("open").shift(-1).log() - log_close).abs() > off / 2
     step = pl.col("_step")
     scale = MAD_TO_SIGMA * (step - step.median()).abs().median()
     limit = pl.max_horizontal(
@@ -194,10 +198,11 @@ def _outliers(rows: pl.DataFrame, thresholds: D0Thresholds) -> pl.DataFrame:
     return (
         rows.with_columns(
             off.over(GROUP).alias("_off"),
+            torn.fill_null(value=True).over(GROUP).alias("_torn"),
             log_close.diff().over(GROUP).alias("_step"),
         )
         .with_columns(scale.over(GROUP).alias("_scale"))
-        .filter(pl.col("_off") > limit)
+        .filter(pl.col("_torn") & (pl.col("_off") > limit))
     )
 
 

@@ -114,11 +114,12 @@ class D0Thresholds(Spec):
 
     `outlier_mad_k` and `outlier_min_bps`: a close is an outlier where it stands further than both
     from the median of the three closes before and of the three after, k times the deviation of the
-    day's minute returns (1.4826 MAD) and the basis points. `unit_shift_min_factor`: a price is in another unit where it
-    stands this factor away from its peers. `time_shift_min_corr`: two series are shifted in time
-    where their minute returns correlate more than this at a distance of some half hours, and not
-    without it. `zero_volume_run_min`: minutes without a trade count where so many are in one row.
-    Fractions are of the day's minutes, buckets or grid seconds; the other maxima are counts a day.
+    day's minute returns (1.4826 MAD) and the basis points, and the next bar does not open there.
+    `unit_shift_min_factor`: a price is in another unit where it stands this factor from its peers.
+    `time_shift_min_corr`: two series are shifted in time where their minute returns correlate more
+    than this at a distance of some half hours, and not without it. `zero_volume_run_min`: minutes
+    without a trade count where so many are in one row. Fractions are of the day's minutes, buckets
+    or grid seconds; the other maxima are counts a day.
     """
 
     outlier_mad_k: float = Field(gt=0)

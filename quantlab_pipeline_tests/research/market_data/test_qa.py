@@ -57,14 +57,24 @@ def test_gaps_are_the_minutes_without_a_row():
     assert row["ts"] == day_end(b.DAY)
 
 
+@pytest.mark.parametrize("at", [0, 3, 700, 1436, 1439])
+@pytest.mark.parametrize("factor", [1.2, 0.9])
+def test_a_lone_bad_tick_is_an_outlier(at, factor):
+    bad = pl.when(pl.int_range(pl.len()) == at).then(factor).otherwise(1.0)
+    bars = b.bars(CLOSES).with_columns(pl.col("close") * bad)
+    report = look(bars_1m_perp=bars)
+    assert b.found(report) == {("bars_1m_perp", "outliers"): 1}
+    first = report.filter(pl.col("check") == "outliers")["first_ts"][0]
+    assert first == day_start(b.DAY) + timedelta(minutes=at + 1)
+
+
 @pytest.mark.parametrize("at", [3, 700, 1436])
 @pytest.mark.parametrize("factor", [1.2, 0.9])
-def test_a_lone_bad_tick_is_an_outlier_and_a_jump_is_not(at, factor):
-    spiked = CLOSES.copy()
-    spiked[at] *= factor
-    assert b.found(look(bars_1m_perp=b.bars(spiked))) == {("bars_1m_perp", "outliers"): 1}
+def test_a_jump_that_stays_and_a_crash_that_recovers_are_no_outliers(at, factor):
     jumped = np.where(np.arange(1440) >= at, factor, 1.0) * CLOSES
     assert b.found(look(bars_1m_perp=b.bars(jumped))) == {}
+    crashed = np.where(np.arange(1440) == at, factor, 1.0) * CLOSES
+    assert b.found(look(bars_1m_perp=b.bars(crashed))) == {}, "the next bar opens where it ended"
 
 
 def test_a_long_run_without_trades_is_counted_and_a_short_one_is_not():

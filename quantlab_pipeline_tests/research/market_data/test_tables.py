@@ -19,7 +19,7 @@ START = day_start(b.DAY)
 
 def raw_bars(minutes: list[int], **columns) -> pl.DataFrame:
     frame = pl.DataFrame({"open_ts": [START + timedelta(minutes=m) for m in minutes]})
-    defaults = {c: 100.0 for c in bars.PRICES} | {"volume_base": 1.0}
+    defaults = dict.fromkeys(bars.PRICES, 100.0) | {"volume_base": 1.0}
     return frame.select(
         pl.col("open_ts").cast(TS),
         *(
