@@ -21,6 +21,7 @@ from quantlab_pipeline.defs.sensors import market_sensors
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.tables import JUDGED_TABLE, all_tables
 from quantlab_pipeline.storage.spec_files import Project
+from quantlab_pipeline.storage.table_graph import TableGraph
 
 
 def build_defs(
@@ -36,12 +37,13 @@ def build_defs(
     project = Project(project_root)
     data = data_root or Path(os.environ.get("QUANTLAB_DATA", project.root / "data"))
     tables = all_tables(project.features())
+    graph = TableGraph(tables, JUDGED_TABLE)
     chosen = [m for m in project.markets() if m.enabled] if markets is None else list(markets)
     parts: dict[str, list[Any]] = {k: [] for k in ("assets", "checks", "jobs", "schedules", "sensors")}
     for market in chosen:
         jobs = [days_job(market, tables), study_job(market, tables), board_job(market)]
         parts["assets"] += [
-            table_asset(market, table, tables, BODIES[name], RENEWED.get(name))
+            table_asset(market, table, graph, BODIES[name], RENEWED.get(name))
             for name, table in tables.items()
         ]
         parts["assets"] += report_assets(market)

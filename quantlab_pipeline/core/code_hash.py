@@ -14,17 +14,21 @@ from pathlib import Path
 from quantlab_pipeline.core.fingerprints import digest, digest_bytes
 
 PACKAGE = "quantlab_pipeline"
+ALONE = "!"
+"""Ending of a module's name whose imports are not followed: glue that hands tables to a stage."""
 
 
 @functools.cache
 def code_hash(*modules: str) -> str:
     """Digest of the source of `modules` and of all that they import from this package.
 
-    Modules are dotted names; a package stands for all that lies in it. Unknown ones raise
-    ModuleNotFoundError. The order of the names does not matter.
+    Modules are dotted names; a package stands for all that lies in it, and a name that ends in
+    `ALONE` for its own source without its imports. Unknown ones raise ModuleNotFoundError. The
+    order of the names does not matter.
     """
-    seen: dict[str, str] = {}
-    todo = [name for module in modules for name in _inside(module)]
+    alone = {m.removesuffix(ALONE) for m in modules if m.endswith(ALONE)}
+    seen = {f"{name}{ALONE}": _read(name)[0] for name in sorted(alone)}
+    todo = [name for m in modules if not m.endswith(ALONE) for name in _inside(m)]
     while todo:
         name = todo.pop()
         if name not in seen:

@@ -17,6 +17,7 @@ from quantlab_pipeline.defs.partitions import days_of, studies_of
 from quantlab_pipeline.defs.resources import EngineResource, LakesResource, utc_now
 from quantlab_pipeline.defs.stage_run import Body, GateBody, Renewed, StageRun
 from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.storage.table_graph import TableGraph
 
 CHECK_SENTENCES = {
     Gate.D0: "Every symbol that is left has whole, aligned, plausible data on this day.",
@@ -44,7 +45,7 @@ def group_of(market: MarketSpec, stage: str) -> str:
 def table_asset(
     market: MarketSpec,
     table: TableSpec,
-    tables: Mapping[str, TableSpec],
+    graph: TableGraph,
     body: Body,
     renewed: Renewed | None = None,
 ) -> dg.AssetsDefinition:
@@ -58,7 +59,7 @@ def table_asset(
         key=asset_key(market, table.name),
         group_name=group_of(market, table.stage),
         description=table.grain,
-        deps=[_dep(market, table, tables[read.table]) for read in table.reads],
+        deps=[_dep(market, table, graph.spec(name)) for name in upstream_of(table, graph)],
         partitions_def=days_of(market) if is_day else studies_of(market),
         backfill_policy=dg.BackfillPolicy.single_run() if is_day else None,
         code_version=short(code_hash(*table.modules)),
@@ -115,7 +116,7 @@ def gate_check(
         run = stage_run(lakes, market, table, list(context.partition_keys))
         stale = [p for p in run.partitions if not run.is_judged(gate, p)]
         if stale:
-            judge(stage_run(lakes, market, table, stale), gate, body, context.run_id)
+            judge(stage_run(lakes, market, table, stale), gate, body, context.run.run_id)
         shown = {p: run.verdicts(gate, p) for p in run.partitions}
         yield from evaluations(context, key, gate, shown)
 
@@ -148,6 +149,13 @@ def stage_run(
     return StageRun(
         lakes.project(), market, lake, table, tuple(partitions), lakes.data(), utc_now
     )
+
+
+def upstream_of(table: TableSpec, graph: TableGraph) -> list[str]:
+    """Tables that must be there first: those read, and those judged by a gate that a read relies on."""
+    names = [read.table for read in table.reads]
+    gates = [gate for name in names for gate in graph.gates_of_read(table.name, name)]
+    return list(dict.fromkeys([*names, *(graph.judged(gate) for gate in gates)]))
 
 
 def _dep(market: MarketSpec, table: TableSpec, upstream: TableSpec) -> dg.AssetDep:

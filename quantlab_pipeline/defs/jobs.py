@@ -10,9 +10,11 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 )
 
 from quantlab_pipeline.core.tables import PartitionKind, TableSpec
+from quantlab_pipeline.defs.check_events import check_name
 from quantlab_pipeline.defs.factory import asset_key
 from quantlab_pipeline.defs.partitions import days_of, studies_of
 from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.research.tables import JUDGED_TABLE
 
 BOARD = "gate_board"
 BACKLOG = "research_backlog"
@@ -22,7 +24,7 @@ def days_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> UnresolvedA
     """From a source's files to events, for any range of days in one run."""
     return dg.define_asset_job(
         f"{market.name}__days",
-        selection=dg.AssetSelection.assets(*_keys(market, tables, "day")),
+        selection=_with_gates(market, tables, "day"),
         partitions_def=days_of(market),
         executor_def=dg.in_process_executor,
         description=f"{market.name}: from raw files to events, for a range of days.",
@@ -33,7 +35,7 @@ def study_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> Unresolved
     """From event quality to the portfolio, for one study."""
     return dg.define_asset_job(
         f"{market.name}__study",
-        selection=dg.AssetSelection.assets(*_keys(market, tables, "study")),
+        selection=_with_gates(market, tables, "study"),
         partitions_def=studies_of(market),
         executor_def=dg.in_process_executor,
         description=f"{market.name}: from events to the portfolio, for one study.",
@@ -51,7 +53,15 @@ def board_job(market: MarketSpec) -> UnresolvedAssetJobDefinition:
     )
 
 
-def _keys(
+def _with_gates(
     market: MarketSpec, tables: Mapping[str, TableSpec], kind: PartitionKind
-) -> list[dg.AssetKey]:
-    return [asset_key(market, name) for name, spec in tables.items() if spec.partition == kind]
+) -> dg.AssetSelection:
+    """The tables of a kind with their gates, without the checks that only look."""
+    names = [name for name, spec in tables.items() if spec.partition == kind]
+    gates = [
+        dg.AssetCheckKey(asset_key(market, table), check_name(gate))
+        for gate, table in JUDGED_TABLE.items()
+        if table in names
+    ]
+    keys = [asset_key(market, name) for name in names]
+    return dg.AssetSelection.assets(*keys).without_checks() | dg.AssetSelection.checks(*gates)

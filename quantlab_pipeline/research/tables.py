@@ -7,6 +7,7 @@ stage's verbs.
 
 from __future__ import annotations
 
+from quantlab_pipeline.core.code_hash import ALONE
 from quantlab_pipeline.core.columns import TableSchema
 from quantlab_pipeline.core.tables import Read, TableSpec
 from quantlab_pipeline.core.verdicts import Gate
@@ -34,18 +35,22 @@ BEFORE_HOLDOUT = ("event_quality", "phase2_candidates", "bridge_results")
 
 _SOURCES = "quantlab_pipeline.sources"
 _STAGES = "quantlab_pipeline.research"
+_GLUE = "quantlab_pipeline.defs"
 _MONEY = ("costs", "instruments", "family", "study")
 
 GATE_MODULES = {
-    Gate.D0: f"{_STAGES}.market_data.gate",
-    Gate.PIT1: f"{_STAGES}.features.gate",
-    Gate.E1: f"{_STAGES}.events.gate",
-    Gate.V1: f"{_STAGES}.validation.gate",
-    Gate.B: f"{_STAGES}.bridge.gate",
-    Gate.S: f"{_STAGES}.walk_forward.gate",
-    Gate.P: f"{_STAGES}.portfolio.gate",
+    gate: (f"{_STAGES}.{stage}.gate", f"{_GLUE}.{stage}.assets{ALONE}")
+    for gate, stage in (
+        (Gate.D0, "market_data"),
+        (Gate.PIT1, "features"),
+        (Gate.E1, "events"),
+        (Gate.V1, "validation"),
+        (Gate.B, "bridge"),
+        (Gate.S, "walk_forward"),
+        (Gate.P, "portfolio"),
+    )
 }
-"""The module whose code, with all that it imports, gives each gate's verdicts."""
+"""The modules whose code gives each gate's verdicts: the gate with all that it imports, its glue."""
 
 JUDGED_TABLE = {
     Gate.D0: "qa_report",
@@ -118,7 +123,7 @@ def _market_table(
         reads,
         Gate.D0,
         "symbol",
-        (_SOURCES, own) if landed else (own,),
+        (*((_SOURCES,) if landed else ()), own, f"{_GLUE}.market_data.assets{ALONE}"),
         specs,
         may_be_empty=True,
     )
@@ -148,7 +153,7 @@ def _research_day_tables(features: FeatureSpecs) -> list[TableSpec]:
         (*_reads("universe"), *_reads(*inputs, lookback=features.lookback_days)),
         Gate.PIT1,
         "*column",
-        (f"{_STAGES}.features.build",),
+        (f"{_STAGES}.features.build", f"{_GLUE}.features.assets{ALONE}"),
         ("features",),
         may_be_empty=True,
     )
@@ -159,7 +164,7 @@ def _research_day_tables(features: FeatureSpecs) -> list[TableSpec]:
         "day",
         LABELS_FWD,
         _reads("bars_1m_perp", "tob_1m_agg", lookahead=LABEL_LOOKAHEAD_DAYS),
-        modules=(f"{_STAGES}.labels",),
+        modules=(f"{_STAGES}.labels", f"{_GLUE}.labels.assets{ALONE}"),
         specs=("labels",),
         may_be_empty=True,
     )
@@ -170,7 +175,7 @@ def _research_day_tables(features: FeatureSpecs) -> list[TableSpec]:
         "day",
         EVENTS,
         _reads("features_pt", lookback=COOLDOWN_LOOKBACK_DAYS),
-        modules=(f"{_STAGES}.events",),
+        modules=(f"{_STAGES}.events", f"{_GLUE}.events.assets{ALONE}"),
         specs=("events",),
         may_be_empty=True,
     )
@@ -194,7 +199,7 @@ def _study_table(
         reads,
         gate,
         item_column,
-        (f"{_STAGES}.{stage}",),
+        (f"{_STAGES}.{stage}", f"{_GLUE}.{stage}.assets{ALONE}"),
         specs,
         may_be_empty=True,
     )

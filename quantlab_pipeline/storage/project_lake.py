@@ -49,7 +49,7 @@ class ProjectKeys:
 
     def gate_code_hash(self, gate: Gate) -> str:
         """Digest of the gate's code, imports included."""
-        return code_hash(GATE_MODULES[gate])
+        return code_hash(*GATE_MODULES[gate])
 
     def lock_hash(self) -> str:
         """Digest of the pinned dependencies; of nothing where the package has no lock beside it."""

@@ -1,8 +1,9 @@
 """When planted episodes begin. Their number is exact, their places are uniform among what is free.
 
-Sequential random packing: each onset is drawn uniformly from the minutes of its lane that keep the
-minimum spacing, market-wide ones first. Nothing here depends on a drift's size, so that a null twin
-has the same episodes.
+Sequential random packing: each onset is drawn uniformly from the minutes that keep the minimum
+spacing in its lane, market-wide ones first. Two of one kind never overlap in whatever lanes: jumps
+of opposite sign would cancel and leave nothing to see. Nothing here depends on a drift's size, so
+that a null twin has the same episodes.
 """
 
 from __future__ import annotations
@@ -43,28 +44,40 @@ def place_episodes(scenario: Scenario, seed: int) -> list[Onset]:
     """All onsets, sorted by symbol, minute and kind. SpecError where a lane has no room left."""
     n_days = scenario.duration_min / DAY_MINUTES
     placed: list[Onset] = []
+    everywhere = list(range(len(scenario.symbols)))
+    shape = (len(scenario.symbols), scenario.duration_min)
+    free_of_kind = {e.kind: np.ones(shape, bool) for e in scenario.episodes}
     for lane in sorted({e.lane for e in scenario.episodes}):
         specs = [e for e in scenario.episodes if e.lane == lane]
         specs.sort(key=lambda e: _eligible(scenario, e).sum())
-        free = np.ones((len(scenario.symbols), scenario.duration_min), bool)
+        free_of_lane = np.ones(shape, bool)
         draw = generator(seed, "episodes", lane)
         for spec in specs:
+            free = (free_of_lane, free_of_kind[spec.kind])
             n = round(spec.per_symbol_day * n_days)
-            n_wide = round(spec.market_wide_share * n)
-            for _ in range(n_wide):
-                placed += _place(scenario, spec, list(range(len(free))), free, draw)
+            for _ in range(round(spec.market_wide_share * n)):
+                placed += _place(scenario, spec, everywhere, free, draw)
         for spec in specs:
+            free = (free_of_lane, free_of_kind[spec.kind])
             n = round(spec.per_symbol_day * n_days)
-            for row in range(len(free)):
+            for row in everywhere:
                 for _ in range(n - round(spec.market_wide_share * n)):
                     placed += _place(scenario, spec, [row], free, draw)
     return sorted(placed, key=lambda o: (o.row, o.minute, o.spec.kind))
 
 
 def _place(
-    scenario: Scenario, spec: EpisodeSpec, rows: list[int], free: Mask, draw: np.random.Generator
+    scenario: Scenario,
+    spec: EpisodeSpec,
+    rows: list[int],
+    free: tuple[Mask, Mask],
+    draw: np.random.Generator,
 ) -> list[Onset]:
-    open_minutes = np.flatnonzero(_eligible(scenario, spec) & free[rows].all(axis=0))
+    """One episode in `rows`; `free` [I, T] of its lane and of its kind are narrowed."""
+    ok = _eligible(scenario, spec)
+    for mask in free:
+        ok &= mask[rows].all(axis=0)
+    open_minutes = np.flatnonzero(ok)
     if open_minutes.size == 0:
         raise SpecError(
             f"No room is left for another {spec.kind} in lane {spec.lane} of {scenario.name}.",
@@ -75,8 +88,10 @@ def _place(
     either = int(2 * draw.integers(2) - 1)
     known = {"up": 1, "down": -1, "both": either}[spec.direction]
     direction = 1 if spec.kind in FACTOR_KINDS else known
-    reach = scenario.min_spacing_min
-    free[rows, max(0, minute - reach) : minute + reach + 1] = False
+    for mask, reach in zip(
+        free, (scenario.min_spacing_min, scenario.span_min(spec.kind)), strict=True
+    ):
+        mask[rows, max(0, minute - reach) : minute + reach + 1] = False
     return [Onset(spec, row, minute, direction) for row in rows]
 
 

@@ -20,6 +20,9 @@ MAX_PACKING = 0.65
 """Largest share of a lane's time that minimum spacings may fill; random packing jams at 0.7476
 (Rényi 1958)."""
 
+BUCKET_MIN = 5
+"""Length of an open-interest bucket."""
+
 EpisodeKind = Literal[
     "spread_burst",
     "depth_drop",
@@ -189,7 +192,8 @@ class EpisodeSpec(Spec):
     """A kind of episode. `size` is a factor for `FACTOR_KINDS`, bps for the other kinds.
 
     `per_symbol_day` is its rate; `market_wide_share` the share that hits all symbols at once.
-    Episodes of one `lane` keep the scenario's minimum spacing from each other in each symbol.
+    Episodes of one `lane` keep the scenario's minimum spacing from each other in each symbol; those
+    of one kind do not overlap in whatever lane.
     """
 
     kind: EpisodeKind
@@ -249,6 +253,11 @@ class Scenario(Spec):
         """Every day of the world, the last one perhaps in part."""
         return days_between(self.first_day, self.last_day)
 
+    def span_min(self, kind: EpisodeKind) -> int:
+        """Minutes after an onset of `kind` in which no other of its kind begins, in any lane."""
+        longest = max((e.duration_min for e in self.episodes if e.kind == kind), default=0)
+        return max(longest, BUCKET_MIN if kind == "oi_jump" else 0)
+
     def without_drift(self, name: str | None = None) -> Scenario:
         """The null twin: the same episodes, every planted drift 0."""
         episodes = tuple(
@@ -272,13 +281,16 @@ class Scenario(Spec):
 
     @model_validator(mode="after")
     def _lanes_have_room(self) -> Scenario:
-        for lane in sorted({e.lane for e in self.episodes}):
-            rate = sum(e.per_symbol_day for e in self.episodes if e.lane == lane)
-            packing = rate * (self.min_spacing_min + 1) / DAY_MINUTES
-            if packing > MAX_PACKING:
+        for lane, kind in sorted({(e.lane, e.kind) for e in self.episodes}):
+            own = sum(e.per_symbol_day for e in self.episodes if e.lane == lane)
+            others = [e for e in self.episodes if e.kind == kind and e.lane != lane]
+            blocked = own * (self.min_spacing_min + 1)
+            # Elsewhere placed ones share no room: each blocks minutes on both its sides.
+            blocked += sum(e.per_symbol_day for e in others) * (2 * self.span_min(kind) + 1)
+            if blocked > MAX_PACKING * DAY_MINUTES:
                 raise ValueError(
-                    f"lane {lane} would be {packing:.0%} full at {self.min_spacing_min} minutes "
-                    f"between episodes; at most {MAX_PACKING:.0%}"
+                    f"lane {lane} would be {blocked / DAY_MINUTES:.0%} full at "
+                    f"{self.min_spacing_min} minutes between episodes; at most {MAX_PACKING:.0%}"
                 )
         return self
 

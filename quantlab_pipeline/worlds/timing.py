@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from quantlab_pipeline.core.clocks import MINUTE_US, to_us
 from quantlab_pipeline.core.seeds import generator
-from quantlab_pipeline.worlds.spec import Scenario
+from quantlab_pipeline.worlds.spec import BUCKET_MIN, Scenario
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-BUCKET_MIN = 5
 
 
 def symbols_of(scenario: Scenario) -> tuple[str, ...]:

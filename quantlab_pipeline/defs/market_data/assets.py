@@ -51,7 +51,7 @@ def tob_1m_agg(run: StageRun) -> Made:
     grid_s = run.market.tob_grid_s
 
     def one(day: date) -> pl.DataFrame:
-        return aggregate_book(run.load("tob_snapshots", days=[day]), grid_s)
+        return aggregate_book(run.load("tob_snapshots", days=[day]), grid_s=grid_s)
 
     return Made(_by_day(run, one, schema.TOB_1M_AGG.empty()))
 
