@@ -78,7 +78,9 @@ class DiskTree:
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
             raise SourceError(
-                f"There is no folder {root}.", "Give the path of a folder that exists.", path=str(root)
+                f"There is no folder {root}.",
+                "Give the path of a folder that exists.",
+                path=str(root),
             )
         self._root = root
 

@@ -206,3 +206,14 @@ def test_a_candle_of_another_width_is_no_minute_bar():
     parsed = b.ingest(klines_of({name("klines", b.DAY): wide}), "bars_1m_perp", [b.DAY])
     assert parsed.frame.is_empty()
     assert [(f.check, f.count) for f in parsed.findings] == [("misaligned", 5)]
+
+
+def test_in_a_monthly_book_the_day_before_stands_too():
+    start = datetime(2024, 3, 4, tzinfo=UTC)
+    stamps = [b.ms(start + timedelta(hours=h)) for h in (5, 23, 25)]
+    month = name("bookTicker", b.DAY, daily=False)
+    source = BinanceArchive(b.tree({month: (b.book_ticker(stamps), codec.BOOK_TICKER)}))
+    frame = b.ingest(source, "tob_snapshots", [b.DAY]).frame
+    assert frame["ts"][0] == datetime(2024, 3, 5, 0, 0, 1, tzinfo=UTC)
+    assert frame["quote_age_s"][0] == 3601.0
+    assert frame.height == 86_400
