@@ -15,9 +15,8 @@ from quantlab_pipeline.kernels.world_paths import autoregression
 from quantlab_pipeline.worlds.bars import on_grid
 from quantlab_pipeline.worlds.effects import Effects
 from quantlab_pipeline.worlds.paths import Paths, reverting
-from quantlab_pipeline.worlds.spec import Scenario
+from quantlab_pipeline.worlds.spec import BUCKET_MIN, Scenario
 from quantlab_pipeline.worlds.timing import (
-    BUCKET_MIN,
     minute_closes_us,
     normals,
     origin_us,

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from quantlab_pipeline.core.clocks import MINUTE_US
 from quantlab_pipeline.worlds.placement import Onset
-from quantlab_pipeline.worlds.spec import Scenario
-from quantlab_pipeline.worlds.timing import BUCKET_MIN, origin_us, settlement_minutes
+from quantlab_pipeline.worlds.spec import BUCKET_MIN, Scenario
+from quantlab_pipeline.worlds.timing import origin_us, settlement_minutes
 from quantlab_pipeline.worlds.truth import Episode
 
 Floats = NDArray[np.float64]

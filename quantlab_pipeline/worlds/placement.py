@@ -16,9 +16,15 @@ from numpy.typing import NDArray
 from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE_US
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.seeds import generator
-from quantlab_pipeline.worlds.spec import FACTOR_KINDS, DriftSpec, EpisodeSpec, Scenario
-from quantlab_pipeline.worlds.timing import (
+from quantlab_pipeline.worlds.spec import (
     BUCKET_MIN,
+    FACTOR_KINDS,
+    DriftSpec,
+    EpisodeKind,
+    EpisodeSpec,
+    Scenario,
+)
+from quantlab_pipeline.worlds.timing import (
     origin_us,
     settlement_jitter_us,
     settlement_minutes,
@@ -45,39 +51,46 @@ def place_episodes(scenario: Scenario, seed: int) -> list[Onset]:
     n_days = scenario.duration_min / DAY_MINUTES
     placed: list[Onset] = []
     everywhere = list(range(len(scenario.symbols)))
-    shape = (len(scenario.symbols), scenario.duration_min)
-    free_of_kind = {e.kind: np.ones(shape, bool) for e in scenario.episodes}
     for lane in sorted({e.lane for e in scenario.episodes}):
         specs = [e for e in scenario.episodes if e.lane == lane]
         specs.sort(key=lambda e: _eligible(scenario, e).sum())
-        free_of_lane = np.ones(shape, bool)
+        apart = {e.kind: _apart(scenario, e.kind, placed) for e in specs}
+        free = np.ones((len(everywhere), scenario.duration_min), bool)
         draw = generator(seed, "episodes", lane)
         for spec in specs:
-            free = (free_of_lane, free_of_kind[spec.kind])
             n = round(spec.per_symbol_day * n_days)
             for _ in range(round(spec.market_wide_share * n)):
-                placed += _place(scenario, spec, everywhere, free, draw)
+                placed += _place(scenario, spec, everywhere, free, apart[spec.kind], draw)
         for spec in specs:
-            free = (free_of_lane, free_of_kind[spec.kind])
             n = round(spec.per_symbol_day * n_days)
             for row in everywhere:
                 for _ in range(n - round(spec.market_wide_share * n)):
-                    placed += _place(scenario, spec, [row], free, draw)
+                    placed += _place(scenario, spec, [row], free, apart[spec.kind], draw)
     return sorted(placed, key=lambda o: (o.row, o.minute, o.spec.kind))
+
+
+def _apart(scenario: Scenario, kind: EpisodeKind, placed: list[Onset]) -> Mask:
+    """Minutes [I, T] at which no episode of `kind` would overlap one already placed elsewhere."""
+    apart = np.ones((len(scenario.symbols), scenario.duration_min), bool)
+    span = scenario.span_min(kind)
+    for onset in placed:
+        if onset.spec.kind == kind:
+            apart[onset.row, max(0, onset.minute - span + 1) : onset.minute + span] = False
+    return apart
 
 
 def _place(
     scenario: Scenario,
     spec: EpisodeSpec,
     rows: list[int],
-    free: tuple[Mask, Mask],
+    free: Mask,
+    apart: Mask,
     draw: np.random.Generator,
 ) -> list[Onset]:
-    """One episode in `rows`; `free` [I, T] of its lane and of its kind are narrowed."""
-    ok = _eligible(scenario, spec)
-    for mask in free:
-        ok &= mask[rows].all(axis=0)
-    open_minutes = np.flatnonzero(ok)
+    """One episode in `rows`, at a minute of both masks [I, T]; `free` is narrowed around it."""
+    open_minutes = np.flatnonzero(
+        _eligible(scenario, spec) & (free[rows] & apart[rows]).all(axis=0)
+    )
     if open_minutes.size == 0:
         raise SpecError(
             f"No room is left for another {spec.kind} in lane {spec.lane} of {scenario.name}.",
@@ -88,10 +101,8 @@ def _place(
     either = int(2 * draw.integers(2) - 1)
     known = {"up": 1, "down": -1, "both": either}[spec.direction]
     direction = 1 if spec.kind in FACTOR_KINDS else known
-    for mask, reach in zip(
-        free, (scenario.min_spacing_min, scenario.span_min(spec.kind)), strict=True
-    ):
-        mask[rows, max(0, minute - reach) : minute + reach + 1] = False
+    reach = scenario.min_spacing_min
+    free[rows, max(0, minute - reach) : minute + reach + 1] = False
     return [Onset(spec, row, minute, direction) for row in rows]
 
 

@@ -193,7 +193,7 @@ class EpisodeSpec(Spec):
 
     `per_symbol_day` is its rate; `market_wide_share` the share that hits all symbols at once.
     Episodes of one `lane` keep the scenario's minimum spacing from each other in each symbol; those
-    of one kind do not overlap in whatever lane.
+    of one kind in different lanes do not overlap.
     """
 
     kind: EpisodeKind
@@ -254,9 +254,9 @@ class Scenario(Spec):
         return days_between(self.first_day, self.last_day)
 
     def span_min(self, kind: EpisodeKind) -> int:
-        """Minutes after an onset of `kind` in which no other of its kind begins, in any lane."""
+        """How long an episode of `kind` lasts at most; a jump of open interest fills its bucket."""
         longest = max((e.duration_min for e in self.episodes if e.kind == kind), default=0)
-        return max(longest, BUCKET_MIN if kind == "oi_jump" else 0)
+        return max(longest, BUCKET_MIN) if kind == "oi_jump" else longest
 
     def without_drift(self, name: str | None = None) -> Scenario:
         """The null twin: the same episodes, every planted drift 0."""
@@ -286,7 +286,7 @@ class Scenario(Spec):
             others = [e for e in self.episodes if e.kind == kind and e.lane != lane]
             blocked = own * (self.min_spacing_min + 1)
             # Elsewhere placed ones share no room: each blocks minutes on both its sides.
-            blocked += sum(e.per_symbol_day for e in others) * (2 * self.span_min(kind) + 1)
+            blocked += sum(e.per_symbol_day for e in others) * 2 * self.span_min(kind)
             if blocked > MAX_PACKING * DAY_MINUTES:
                 raise ValueError(
                     f"lane {lane} would be {blocked / DAY_MINUTES:.0%} full at "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quantlab_pipeline.core.clocks import MINUTE_US, to_us
 from quantlab_pipeline.core.seeds import generator
-from quantlab_pipeline.worlds.spec import BUCKET_MIN, Scenario
+from quantlab_pipeline.worlds.spec import Scenario
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

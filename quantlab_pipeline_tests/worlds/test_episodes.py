@@ -66,6 +66,22 @@ def test_counts_are_exact_and_spacing_is_kept():
             assert min(np.diff(minutes)) > 95
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_jumps_in_different_lanes_never_share_a_bucket(seed):
+    crowded = scenario(
+        2, 20, min_spacing_min=30,
+        episodes=[
+            {"kind": "oi_jump", "per_symbol_day": 9, "size": 300, "direction": way, "lane": way}
+            for way in ("up", "down")
+        ],
+    )  # fmt: skip
+    onsets = place_episodes(crowded, seed)
+    for row in range(2):
+        minutes = sorted(o.minute for o in onsets if o.row == row)
+        assert len(minutes) == 360
+        assert min(np.diff(minutes)) >= crowded.span_min("oi_jump") == 10
+
+
 def test_symbols_share_few_onset_days_by_rule_only():
     planted = shipped("planted_edges")
     onsets = [o for o in place_episodes(planted, 1) if o.spec.kind == "vol_burst"]

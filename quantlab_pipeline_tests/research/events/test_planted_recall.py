@@ -16,22 +16,11 @@ from quantlab_pipeline.research.features.spec import FeatureSpecs
 from quantlab_pipeline.research.market_data.book import aggregate_book, snapshot_book
 from quantlab_pipeline.worlds.market import World, generate
 from quantlab_pipeline.worlds.spec import Scenario
-from quantlab_pipeline.worlds.truth import Episode
 from quantlab_pipeline_tests.research.events.builders import document, project_registry
 
 N_DAYS = 4
 WARM_UP_US = 12 * 60 * MINUTE_US
 REGISTRY = project_registry()
-
-
-def _cancelled(episode: Episode, world: World) -> bool:
-    """Whether an equal jump the other way stands at the same instant: nothing can be seen of it."""
-    return any(
-        (other.kind, other.symbol, other.onset_us, other.size)
-        == (episode.kind, episode.symbol, episode.onset_us, -episode.size)
-        for other in world.truth.episodes
-        if episode.kind == "oi_jump"
-    )
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +73,7 @@ def test_planted_episodes_are_found(
     planted = [
         e
         for e in world.truth.episodes
-        if e.kind == kind
-        and e.size * sign >= 0
-        and begin <= e.onset_us <= end
-        and not _cancelled(e, world)
+        if e.kind == kind and e.size * sign >= 0 and begin <= e.onset_us <= end
     ]
     found = {
         (row["symbol"], to_us(row["ts"]))
