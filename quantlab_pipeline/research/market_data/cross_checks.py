@@ -43,12 +43,13 @@ def unit_shift(
 ) -> list[pl.DataFrame]:
     """Minutes whose price stands `min_factor` or more away from the median of the minute's series.
 
-    A minute with one series alone is held against that series' median of the day before, or of its
-    own day where the day before is not there.
+    A minute with one series alone is held against that series' median of its own day; the
+    perpetual's (the one series that a reader brings the day before of) against the day before, where
+    that is there.
     """
     levels = _levels(perp, spot, mark)
     own = levels.group_by("dataset", *GROUP).agg(pl.col("x").median().alias("_own"))
-    before = own.select(
+    before = own.filter(pl.col("dataset") == _NAMES[0]).select(
         "dataset", "symbol", pl.col("day").dt.offset_by("1d"), pl.col("_own").alias("_before")
     )
     key = ["dataset", *GROUP]

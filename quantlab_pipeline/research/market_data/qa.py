@@ -31,7 +31,7 @@ class MarketTables:
     """The market_data tables under examination; any may be empty, none is changed.
 
     `raw_findings` is what parsing counted (schema RAW_FINDINGS). Frames may hold more days than are
-    examined; the day before, where it is there, is the reference of a price without peers.
+    examined; the day before of the perpetual, where it is there, is its reference without peers.
     """
 
     bars_1m_perp: pl.DataFrame = field(default_factory=schema.BARS_1M_PERP.empty)
