@@ -44,8 +44,7 @@ def unit_shift(
     """Minutes whose price stands `min_factor` or more away from the median of the minute's series.
 
     A minute with one series alone is held against that series' median of its own day; the
-    perpetual's (the one series that a reader brings the day before of) against the day before, where
-    that is there.
+    perpetual's against the day before, where that is there.
     """
     levels = _levels(perp, spot, mark)
     own = levels.group_by("dataset", *GROUP).agg(pl.col("x").median().alias("_own"))
