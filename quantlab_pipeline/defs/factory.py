@@ -92,8 +92,7 @@ def stale_partitions(run: StageRun, renewed: Renewed | None) -> list[str]:
 
 def make(run: StageRun, body: Body) -> Batch:
     """Run a body. The lineage is taken before anything is read."""
-    days = run.days if run.table.partition == "study" else ()
-    lineage = run.lake.lineage_for(run.table.name, run.partitions, days)
+    lineage = run.lineage()
     return Batch(run, lineage, body(run))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from quantlab_pipeline.defs.reports.artifacts import StudyOutcome, study_outcome
 from quantlab_pipeline.defs.resources import utc_now
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
+from quantlab_pipeline.research.tables import LABEL_LOOKAHEAD_DAYS
 from quantlab_pipeline.storage.project_lake import market_root, open_market_lake
 from quantlab_pipeline.storage.spec_files import Project
 from quantlab_pipeline.storage.waivers import Waiver
@@ -89,10 +90,14 @@ def run_study(
 
 
 def months(days: Sequence[date]) -> Iterator[tuple[str, str]]:
-    """First and last day of each calendar month of `days`: one run a month bounds memory."""
+    """First and last day of each run: a calendar month, which bounds memory.
+
+    A run begins early enough to finish the labels of the month before, whose ends were not there.
+    """
     for _, group in groupby(days, key=lambda d: (d.year, d.month)):
         chunk = list(group)
-        yield str(chunk[0]), str(chunk[-1])
+        first = max(days[0], chunk[0] - timedelta(days=LABEL_LOOKAHEAD_DAYS))
+        yield str(first), str(chunk[-1])
 
 
 def _execute(

@@ -23,7 +23,7 @@ from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.research.tables import BEFORE_HOLDOUT
 from quantlab_pipeline.storage.lake import Lake
-from quantlab_pipeline.storage.manifests import partition_key
+from quantlab_pipeline.storage.manifests import ABSENT, Edge, Lineage, partition_key
 from quantlab_pipeline.storage.spec_files import Project
 from quantlab_pipeline.storage.waivers import Waiver
 
@@ -99,7 +99,29 @@ class StageRun:
         first = self.days[0] - timedelta(days=read.lookback_days)
         last = self.days[-1] + timedelta(days=read.lookahead_days)
         end = self.market.last_day or date.max
-        return [d for d in days_between(first, last) if self.market.first_day <= d <= end]
+        days = (d for d in days_between(first, last) if self.market.first_day <= d <= end)
+        return [d for d in days if d not in self.unusable_ahead]
+
+    @cached_property
+    def unusable_ahead(self) -> frozenset[date]:
+        """Look-ahead days that are there but stale or not judged: taken for absent until mended."""
+        last = self.days[-1]
+        found = set()
+        for read in self.table.reads:
+            gates = self.lake.graph.gates_of_read(self.table.name, read.table)
+            for day in (last + timedelta(days=i + 1) for i in range(read.lookahead_days)):
+                there = f"day={day}" in self.lake.partitions(read.table)
+                current = there and self.lake.is_current(read.table, day)
+                if there and not (current and all(self.lake.is_judged(g, day) for g in gates)):
+                    found.add(day)
+        return frozenset(found)
+
+    def lineage(self) -> dict[str, Lineage]:
+        """What each partition is about to be made from. Taken before anything is read."""
+        days = self.days if self.table.partition == "study" else ()
+        edges = self.lake.lineage_for(self.table.name, self.partitions, days)
+        hidden = {f"day={day}" for day in self.unusable_ahead}
+        return {key: _without(lineage, hidden) for key, lineage in edges.items()}
 
     def load(
         self,
@@ -193,3 +215,11 @@ class StageRun:
 
     def _read(self, name: str) -> Read:
         return next(r for r in self.table.reads if r.table == name)
+
+
+def _without(lineage: Lineage, hidden: set[str]) -> Lineage:
+    """`lineage` with the partitions in `hidden` as absent ones."""
+    shown = (e for e in lineage if e.partition not in hidden or e.gate is None)
+    return tuple(
+        Edge(e.table, e.partition, ABSENT) if e.partition in hidden else e for e in shown
+    )

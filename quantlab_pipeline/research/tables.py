@@ -135,7 +135,9 @@ def _market_tables() -> list[TableSpec]:
     basis = _market_table(
         market.BASIS_STATE, _reads("tob_snapshots", "bars_1m_perp", "bars_1m_spot")
     )
-    datasets = _reads(*(s.name for s in market.MARKET_DATA))
+    examined = [s.name for s in market.MARKET_DATA[1:]]
+    # The day before is the reference of a price series that has no peer.
+    datasets = (*_reads("bars_1m_perp", lookback=1), *_reads(*examined))
     report = _market_table(market.QA_REPORT, datasets, ("market",))
     bars = _reads("bars_1m_perp", lookback=LIQUIDITY_LOOKBACK_DAYS)
     universe = _market_table(market.UNIVERSE, (*_reads("qa_report"), *bars))

@@ -137,11 +137,11 @@ def true_net_drift(
     symbol: str,
     entries_us: Ints,
     horizon_min: int,
-    side: int,
+    side: int | Ints,
     cost_bps: float | Floats = 0.0,
     delay_min: int = 1,
 ) -> Floats:
-    """Injected simple drift, bps per event, of a position on `side` (+1, -1) after cost.
+    """Injected simple drift, bps per event, of a position on `side` (+1, -1; all or [E]) after cost.
 
     Position held over (t0 + delay, t0 + delay + horizon] for each t0 of `entries_us` [E], which lie
     on whole minutes. Shape [E]; NaN where the position would end after the world.
@@ -158,25 +158,27 @@ def true_contrast_drift(
     truth: Truth,
     entries_us: Mapping[str, Ints],
     horizon_min: int,
-    side: int,
+    side: int | Mapping[str, Ints],
     window_us: tuple[int, int],
     cost_bps: float = 0.0,
     delay_min: int = 1,
 ) -> float:
     """Mean injected drift per event, in bps after cost, of a_it - mean(a_i) instead of a_it.
 
-    a_it counts the positions open in minute t (signed by `side`) and its mean runs over the minutes
-    of the evaluation window (from, to]. Events that end after the window leave it. NaN without
-    events.
+    a_it counts the positions open in minute t, signed by `side` (one for all, or by symbol one for
+    each entry); its mean runs over the minutes of the evaluation window (from, to]. Events that end
+    after the window leave it. NaN without events.
     """
     lo, hi = (int(v) for v in _minute(truth, np.array(window_us)))
     total, n_events = 0.0, 0
     for symbol in sorted(entries_us):
         first = _minute(truth, entries_us[symbol]) + delay_min
-        first = first[(first >= lo) & (first + horizon_min <= hi)]
+        inside = (first >= lo) & (first + horizon_min <= hi)
+        signs = np.broadcast_to(side if isinstance(side, int) else side[symbol], first.shape)
+        first, signs = first[inside], signs[inside]
         steps = np.zeros(hi - lo + 1)
-        np.add.at(steps, first - lo, side)
-        np.add.at(steps, first + horizon_min - lo, -side)
+        np.add.at(steps, first - lo, signs)
+        np.add.at(steps, first + horizon_min - lo, -signs)
         weight = np.cumsum(steps)[:-1]
         drift = np.expm1(truth.drift_log[truth.symbols.index(symbol), lo:hi])
         total += float(np.dot(weight - weight.mean(), drift))
