@@ -21,6 +21,9 @@ TURNOVER_HIGH = "TURNOVER_HIGH"
 CAPACITY_LOW = "CAPACITY_LOW"
 CAPACITY_UNKNOWN = "CAPACITY_UNKNOWN"
 
+UNRANKED = 1e300
+"""Behind every strategy with a score; infinity has no canonical form."""
+
 
 def judge_b(bridge_results: pl.DataFrame, thresholds: BThresholds) -> list[ItemVerdict]:
     """One verdict per strategy of `bridge_results`, in its order; ranked by executed_score."""
@@ -42,7 +45,7 @@ def verdict(row: Mapping[str, Any], thresholds: BThresholds) -> ItemVerdict:
             "max_turnover_per_day": (row["turnover_per_day"], thresholds.max_turnover_per_day),
             "min_capacity_usd": (row["capacity_usd"], thresholds.min_capacity_usd),
         },
-        rank=float("inf") if score is None else -score,
+        rank=UNRANKED if score is None else -score,
     )
 
 
