@@ -83,7 +83,7 @@ def table_asset(
 
 def stale_partitions(run: StageRun, renewed: Renewed | None) -> list[str]:
     """Partitions to make: never written, made from something that changed, or sent anew."""
-    stale = [p for p in run.partitions if not run.is_current(p)]
+    stale = run.stale()
     if renewed is None or len(stale) == len(run.partitions):
         return stale
     days = {str(day) for day in renewed(run)}
@@ -92,8 +92,9 @@ def stale_partitions(run: StageRun, renewed: Renewed | None) -> list[str]:
 
 def make(run: StageRun, body: Body) -> Batch:
     """Run a body. The lineage is taken before anything is read."""
-    lineage = run.lineage()
-    return Batch(run, lineage, body(run))
+    with run.lake.one_look():
+        lineage = run.lineage()
+        return Batch(run, lineage, body(run))
 
 
 def gate_check(
@@ -113,7 +114,7 @@ def gate_check(
         context: dg.AssetCheckExecutionContext, lakes: LakesResource
     ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
         run = stage_run(lakes, market, table, list(context.partition_keys))
-        stale = [p for p in run.partitions if not run.is_judged(gate, p)]
+        stale = run.unjudged(gate)
         if stale:
             judge(stage_run(lakes, market, table, stale), gate, body, context.run.run_id)
         shown = {p: run.verdicts(gate, p) for p in run.partitions}
@@ -125,7 +126,8 @@ def gate_check(
 def judge(run: StageRun, gate: Gate, body: GateBody, run_id: str) -> None:
     """Run a gate's body and keep its verdicts, under the waivers that people recorded."""
     before = {p: run.lake.fingerprint(run.table.name, p) for p in run.partitions}
-    judged = body(run)
+    with run.lake.one_look():
+        judged = body(run)
     top_n = getattr(run.project.gates().section(gate), "waiver_top_n", 0)
     for partition in run.partitions:
         run.lake.record_verdicts(

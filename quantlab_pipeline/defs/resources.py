@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.storage.lake import Lake
@@ -25,6 +26,7 @@ class LakesResource(dg.ConfigurableResource[Any]):
 
     project_root: str
     data_root: str
+    _lakes: dict[str, Lake] = PrivateAttr(default_factory=dict)
 
     def project(self) -> Project:
         """The specs, read anew: an edited document shows at once."""
@@ -35,8 +37,12 @@ class LakesResource(dg.ConfigurableResource[Any]):
         return Path(self.data_root)
 
     def lake(self, market: MarketSpec) -> Lake:
-        """The market's lake, gates in force."""
-        return open_market_lake(self.project(), market, self.data(), utc_now)
+        """The market's lake, gates in force. Its caches hold while the files stay the same."""
+        project = self.project()
+        state = f"{market.name} {market.spec_hash()} {project.features().spec_hash()}"
+        if state not in self._lakes:
+            self._lakes[state] = open_market_lake(project, market, self.data(), utc_now)
+        return self._lakes[state]
 
 
 class EngineResource(dg.ConfigurableResource[Any]):

@@ -171,15 +171,20 @@ class StageRun:
         taints = (self.lake.plan(r.table, self._keys_of(r)).tainted_by for r in self.table.reads)
         return any(t.startswith("waiver:") for found in taints for t in found)
 
-    def is_current(self, partition: str) -> bool:
-        """Whether the table's partition is there and nothing that it was made from has changed."""
-        return self.lake.is_current(self.table.name, partition)
+    def stale(self) -> list[str]:
+        """Partitions that are not there, or that were made from something that has changed."""
+        current = self.lake.current_of(self.table.name, self.partitions)
+        return [p for p in self.partitions if self._key(p) not in current]
 
-    def is_judged(self, gate: Gate, partition: str) -> bool:
-        """Whether the gate's verdict on the partition is there and still true, waivers included."""
-        return self.lake.is_judged(gate, partition) and (
-            self.waiver(gate, partition) is None or self._waived(gate, partition)
-        )
+    def unjudged(self, gate: Gate) -> list[str]:
+        """Partitions without a verdict of `gate` that is still true, waivers included."""
+        judged = self.lake.judged_of(gate, self.partitions)
+        return [
+            p
+            for p in self.partitions
+            if self._key(p) not in judged
+            or (self.waiver(gate, p) is not None and not self._waived(gate, p))
+        ]
 
     def waiver(self, gate: Gate, partition: str) -> Waiver | None:
         """The waiver that a person recorded for the gate on the partition, if any."""

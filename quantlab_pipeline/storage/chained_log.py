@@ -44,8 +44,16 @@ class ChainedLog:
         self.path = path
         self.anchor_path = path.with_suffix(".head.json")
         self.lock_path = path.with_suffix(".lock")
+        self._seen: tuple[tuple[object, ...], list[Entry]] | None = None
 
     def entries(self) -> list[Entry]:
+        """Every record, verified; see `_verified`. Verified once while the files stay the same."""
+        version = (_version(self.path), _version(self.anchor_path))
+        if self._seen is None or self._seen[0] != version:
+            self._seen = (version, self._verified())
+        return list(self._seen[1])
+
+    def _verified(self) -> list[Entry]:
         """Every record, verified. LedgerError names the first `seq` that is damaged or missing.
 
         A last line without its end that the anchor never knew is a write that was killed; it is
@@ -165,3 +173,12 @@ def _damage(path: Path, reason: str, seq: int, what: str) -> LedgerError:
         seq=seq,
         path=str(path),
     )
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """What tells one version of a file from another without reading it."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)

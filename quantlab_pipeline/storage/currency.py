@@ -76,6 +76,8 @@ class CurrencyWalk:
         self._records: dict[tuple[Gate, str], GateRecord | None] = {}
         self._gate_problems: dict[tuple[Gate, str], Problem | None] = {}
         self._today: dict[str, tuple[str, str]] = {}
+        self._gate_today: dict[Gate, tuple[str, str]] = {}
+        self._sound: dict[tuple[str, str], bool] = {}
 
     def manifest(self, table: str, partition: str) -> Manifest | None:
         """The manifest in force, as this walk first saw it."""
@@ -121,6 +123,31 @@ class CurrencyWalk:
                     seen.add(upstream)
                     todo.append(upstream)
         return sorted(set(found))
+
+    def is_sound(self, table: str, partition: str) -> bool:
+        """Whether `problems` of this one root would be empty; each partition is asked once a walk.
+
+        Depth first with a stack of its own: a year of days hangs together in long chains.
+        """
+        todo = [(table, partition)]
+        while todo:
+            node = todo[-1]
+            if node in self._sound:
+                todo.pop()
+                continue
+            found: list[Problem] = []
+            own = self._own_problem(*node)
+            manifest = self.manifest(*node)
+            edges = manifest.lineage if manifest is not None else ()
+            above = {up for e in edges if (up := self._visit(*node, e, found)) is not None}
+            waiting = [up for up in above if up not in self._sound]
+            if own is None and not found and waiting:
+                todo += sorted(waiting)
+                continue
+            sound = own is None and not found and all(self._sound[up] for up in above)
+            self._sound[node] = sound
+            todo.pop()
+        return self._sound[table, partition]
 
     def gate_problem(self, gate: Gate, partition: str) -> Problem | None:
         """Why the newest verdict of `gate` on `partition` is none, or no longer current."""
@@ -190,9 +217,12 @@ class CurrencyWalk:
             self.fingerprint(judged, partition),
         ):
             return f"it changed since {gate} judged it"
-        if record.gate_hash != self._keys.gate_hash(gate):
+        if gate not in self._gate_today:
+            self._gate_today[gate] = (self._keys.gate_hash(gate), self._keys.gate_code_hash(gate))
+        thresholds, code = self._gate_today[gate]
+        if record.gate_hash != thresholds:
             return f"the thresholds of {gate} changed since it judged"
-        if record.code_hash != self._keys.gate_code_hash(gate):
+        if record.code_hash != code:
             return f"the code of {gate} changed since it judged"
         head = record.ledger_head
         if head is not None and self._knows_head is not None and not self._knows_head(head):

@@ -7,11 +7,13 @@ lake of a project, the notebook included, comes through `open_market_lake`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from quantlab_pipeline.core.clocks import Clock
 from quantlab_pipeline.core.code_hash import code_hash
 from quantlab_pipeline.core.fingerprints import digest, digest_bytes
+from quantlab_pipeline.core.spec import Spec
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
@@ -22,13 +24,13 @@ from quantlab_pipeline.storage.trial_ledger import DataLineage, FileTrialLedger
 
 
 class ProjectKeys:
-    """Today's hashes of a project, for one market. Documents are read once an instance."""
+    """Today's hashes of a project, for one market. Documents are read anew when they change."""
 
     def __init__(self, project: Project, market: MarketSpec) -> None:
         self._project = project
         self._market = market
         self._tables = all_tables(project.features())
-        self._documents: dict[str, str] = {}
+        self._digests: dict[str, tuple[Spec, str]] = {}
 
     def code_hash(self, table: str) -> str:
         """Digest of the code that makes `table`, imports included."""
@@ -36,16 +38,11 @@ class ProjectKeys:
 
     def spec_hashes(self, table: str, partition: str) -> Mapping[str, str]:
         """Digests of the documents that shape `table` in `partition`."""
-        return {name: self._document(name, partition) for name in self._tables[table].specs}
+        return {name: self._hash(name, partition) for name in self._tables[table].specs}
 
     def gate_hash(self, gate: Gate) -> str:
         """Digest of the gate's own section of `gates.yaml`."""
-        name = f"gate {gate.value}"
-        if name not in self._documents:
-            gates = self._project.gates()
-            for each in Gate:
-                self._documents[f"gate {each.value}"] = gates.section(each).spec_hash()
-        return self._documents[name]
+        return self._digest(f"gate {gate}", self._project.gates().section(gate))
 
     def gate_code_hash(self, gate: Gate) -> str:
         """Digest of the gate's code, imports included."""
@@ -53,30 +50,36 @@ class ProjectKeys:
 
     def lock_hash(self) -> str:
         """Digest of the pinned dependencies; of nothing where the package has no lock beside it."""
-        if "lock" not in self._documents:
-            lock = Path(__file__).resolve().parents[2] / "requirements.lock"
-            self._documents["lock"] = digest_bytes(lock.read_bytes() if lock.is_file() else b"")
-        return self._documents["lock"]
-
-    def _document(self, name: str, partition: str) -> str:
-        key = f"{name} {partition}" if name == "study" else name
-        if key not in self._documents:
-            self._documents[key] = self._hash(name, partition)
-        return self._documents[key]
+        return _lock_hash()
 
     def _hash(self, name: str, partition: str) -> str:
         if name == "market":
             market = self._market
             return digest([market.tob_grid_s, market.oi_delay_s, dict(market.datasets)])
         if name == "study":
-            return self.study_of(partition).spec_hash()
+            return self._digest(partition, self.study_of(partition))
         if name == "family":
-            return self._project.family(self.study_of(partition).family).spec_hash()
-        return str(getattr(self._project, name)().spec_hash())
+            family = self.study_of(partition).family
+            return self._digest(family, self._project.family(family))
+        return self._digest(name, getattr(self._project, name)())
+
+    def _digest(self, name: str, spec: Spec) -> str:
+        """The spec's hash, computed once: an unchanged document is the very same object."""
+        known = self._digests.get(name)
+        if known is None or known[0] is not spec:
+            known = (spec, spec.spec_hash())
+            self._digests[name] = known
+        return known[1]
 
     def study_of(self, partition: str) -> StudySpec:
         """The study of a study partition's key."""
         return self._project.study(partition.removeprefix("study="))
+
+
+@cache
+def _lock_hash() -> str:
+    lock = Path(__file__).resolve().parents[2] / "requirements.lock"
+    return digest_bytes(lock.read_bytes() if lock.is_file() else b"")
 
 
 def market_root(data_root: Path, market: str) -> Path:

@@ -7,7 +7,8 @@ verdicts, currency, admission, lineage, scans.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -69,6 +70,7 @@ class LakeReader:
         self._clock = clock
         self._taints = tuple(taints)
         self._knows_head = knows_head
+        self._held: CurrencyWalk | None = None
         self._checker = FileChecker(self.objects)
 
     # ---- what is there
@@ -90,11 +92,24 @@ class LakeReader:
 
         A gate that stands on the table itself is not asked; `is_judged` is.
         """
-        return not self._walk().problems([(table, self._key(table, partition))])
+        return bool(self.current_of(table, [partition]))
+
+    def current_of(self, table: str, partitions: Partitions) -> set[str]:
+        """Keys of those `partitions` that are current, in one look at the lake."""
+        walk = self._walk()
+        keys = (self._key(table, p) for p in partitions)
+        return {key for key in keys if walk.is_sound(table, key)}
 
     def is_judged(self, gate: Gate, partition: date | str) -> bool:
         """Whether `gate` has a verdict on the partition that is still true, whatever it says."""
-        return not self.verdict_problems(gate, partition)
+        return bool(self.judged_of(gate, [partition]))
+
+    def judged_of(self, gate: Gate, partitions: Partitions) -> set[str]:
+        """Keys of those `partitions` on which the gate's verdict is still true, in one look."""
+        walk = self._walk()
+        table = self.graph.judged(gate)
+        keys = (self._key(table, p) for p in partitions)
+        return {k for k in keys if walk.gate_problem(gate, k) is None and walk.is_sound(table, k)}
 
     def judged_partitions(self, gate: Gate, partition: date | str | None = None) -> list[str]:
         """Keys of the partitions that `gate` has judged, or of `partition` alone."""
@@ -219,6 +234,16 @@ class LakeReader:
         records = [walk.record(spec.gate, m.partition) for m in manifests]
         return admitted_parts(spec, manifests, [r for r in records if r is not None], columns)
 
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Everything read inside sees the lake as it was at the first read; what is made from it is
+        then of one state. Nothing may be written or judged inside."""
+        self._held = self._new_walk()
+        try:
+            yield
+        finally:
+            self._held = None
+
     def _stale(self, walk: CurrencyWalk, spec: TableSpec, keys: Sequence[str]) -> list[Problem]:
         roots = [(spec.name, key) for key in keys]
         found: list[Problem] = []
@@ -226,6 +251,8 @@ class LakeReader:
             asked = [walk.gate_problem(spec.gate, key) for key in keys]
             found = [p for p in asked if p is not None]
             roots += [(self.graph.judged(spec.gate), key) for key in keys]
+        if not found and all(walk.is_sound(*root) for root in roots):
+            return []
         return sorted({*found, *walk.problems(roots)})
 
     def _present(
@@ -279,6 +306,9 @@ class LakeReader:
     # ---- names
 
     def _walk(self) -> CurrencyWalk:
+        return self._new_walk() if self._held is None else self._held
+
+    def _new_walk(self) -> CurrencyWalk:
         return CurrencyWalk(self.graph, self._keys, self.manifests, self.verdicts, self._knows_head)
 
     def _key(self, table: str, partition: date | str) -> str:

@@ -2,13 +2,14 @@
 
 Belongs here: finding a project's files and loading each into the model that its stage defines. The
 models live beside the stages; what two documents must agree on is `spec_checks`' work. A document
-is read anew at every call, so that an edit is never overlooked.
+is read anew whenever its file has changed, so that an edit is never overlooked.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -75,11 +76,15 @@ class Project:
                 "Go to your project's folder or name it with --project.",
                 root=str(self.root),
             )
-        return read_document(self.specs / f"{name}.yaml", f"specs/{name}.yaml")
+        path = self.specs / f"{name}.yaml"
+        return _read(path, _version(path), f"specs/{name}.yaml")
 
     def document(self, name: str, model: type[S]) -> S:
         """The document `specs/<name>.yaml` as `model`."""
-        return parse_spec(self.read(name), model)
+        self.read(name)
+        path = self.specs / f"{name}.yaml"
+        # Models are frozen: one serves everybody until its file changes.
+        return cast("S", _parsed(path, _version(path), f"specs/{name}.yaml", model))
 
     def _named(self, kind: str, name: str, model: type[S]) -> S:
         names = self.names(kind)
@@ -91,7 +96,7 @@ class Project:
                 name=name,
             )
         document = self.read(f"{kind}/{name}")
-        spec = parse_spec(document, model)
+        spec = self.document(f"{kind}/{name}", model)
         inside = getattr(spec, "name", name)
         if inside != name:
             line = document.line_of(("name",))
@@ -162,6 +167,28 @@ class Project:
     def gates(self) -> GatesSpec:
         """Every threshold of the seven gates."""
         return self.document("gates", GatesSpec)
+
+
+Version = tuple[int, int, int] | None
+
+
+def _version(path: Path) -> Version:
+    """What tells one version of a file from another without reading it; None if it is not there."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, _: Version, shown: str) -> Document:
+    return read_document(path, shown)
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path, version: Version, shown: str, model: type[Spec]) -> Spec:
+    return parse_spec(_read(path, version, shown), model)
 
 
 def _default_root() -> Path:

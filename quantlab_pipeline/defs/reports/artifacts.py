@@ -75,8 +75,8 @@ class StudyOutcome:
             daily = self.lake.graph.spec(JUDGED_TABLE[gate]).partition == "day"
             partitions: Sequence[date | str] = self.study.days if daily else [self.study.name]
             kind = "day" if daily else "study"
-            current = [p for p in partitions if self.lake.is_judged(gate, p)]
-            keys = [partition_key(kind, p) for p in current]
+            judged = self.lake.judged_of(gate, partitions)
+            keys = [k for k in (partition_key(kind, p) for p in partitions) if k in judged]
             records = [self.lake.verdicts.current(gate, key) for key in keys]
             found[gate] = [r for r in records if r is not None]
         return found

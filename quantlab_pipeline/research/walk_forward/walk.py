@@ -50,8 +50,11 @@ class History:
 
 
 def trials_of(candidates: pl.DataFrame, n_trials: int, n_days: int) -> Trials:
-    """Dispersion of the tested candidates' daily Sharpe ratios, z over the root of the days."""
-    z = candidates["z_raw"].drop_nulls().to_numpy()
+    """Dispersion of the tested candidates' daily Sharpe ratios, z over the root of the days.
+
+    Before costs: net of them, trials differ by how dear they are, which is no luck to be beaten.
+    """
+    z = (candidates["gross_bps"] / candidates["se_bps"]).drop_nulls().drop_nans().to_numpy()
     variance = float(np.var(z / np.sqrt(n_days), ddof=1)) if len(z) > 1 else 0.0
     return Trials(max(n_trials, 1), variance)
 
