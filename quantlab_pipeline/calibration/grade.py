@@ -67,7 +67,7 @@ def _grade(
     chosen, _ = choose(arrays, row["event_type"], row["bucket"], h, row["template"])
     if chosen.size != row["n_events"]:
         raise SchemaError(
-            f"{row['candidate_id']} counts {row['n_events']} events, the tables give {chosen.size}.",
+            f"{row['candidate_id']} has {row['n_events']} events, the tables give {chosen.size}.",
             "Grade candidates with the tables and documents that they were made from.",
             candidate_id=row["candidate_id"],
         )

@@ -135,8 +135,8 @@ def run_in_memory(
 ) -> InMemoryResult:
     """`study` on `world` as if it were `market`, from quotes to V1's verdicts.
 
-    `budget` of trials is the market's where not given. With `attack`, gate PIT-1 judges the features
-    first, and GateNotPassedError says which one leaks. Same arguments, same result.
+    `budget` of trials is the market's where not given. With `attack`, gate PIT-1 judges the
+    features first, and GateNotPassedError says which one leaks. Same arguments, same result.
     """
     days, symbols = study.evaluation_days, list(study.symbols)
     inputs = market_tables(world.frames, market, symbols, days[-1])

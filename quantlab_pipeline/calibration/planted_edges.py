@@ -7,7 +7,7 @@ standard error promises; truly null survivors are at most what q allows; the twi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from quantlab_pipeline.calibration.in_memory import (
     silent,
 )
 from quantlab_pipeline.calibration.planted import Planted, planted_types
+from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.seeds import child_seed
 from quantlab_pipeline.core.verdicts import Outcome
 from quantlab_pipeline.research.market_data.spec import MarketSpec
@@ -40,7 +41,8 @@ class Experiment:
 
     `planted`: one row per seed and planted type, the candidate that was planted: `true_net_bps`,
     `multiple` of the study's own MDE80, `probability` of a pass at the family's first step, and the
-    status. `survivors`: every V1 pass with its grade and seed. `null_survivors`: those of the twins.
+    status. `survivors`: every V1 pass with its grade and seed. `null_survivors`: those of the
+    twins.
     """
 
     seeds: tuple[int, ...]
@@ -98,19 +100,28 @@ def run_planted_edges(
         null_survivors.append(null.passed().select(pl.lit(seed).alias("seed"), pl.all()))
         progress(f"seed {seed}", done + 1, len(seeds))
     return Experiment(
-        tuple(seeds), pl.DataFrame(planted), _stacked(survivors), _stacked(null_survivors)
+        tuple(seeds), pl.DataFrame(planted), pl.concat(survivors), pl.concat(null_survivors)
     )
 
 
 def _own_candidate(result: InMemoryResult, edge: Planted) -> pl.DataFrame:
-    """The one candidate that says just what was planted."""
-    return result.candidates.filter(
+    """The one candidate that says just what was planted. SpecError if the study asks for none."""
+    found = result.candidates.filter(
         pl.col("event_type") == edge.event_type,
         pl.col("bucket") == "all",
         pl.col("template") == "directional",
         pl.col("horizon") == edge.horizon,
         pl.col("side") == edge.side,
+        pl.col("n_events") > 0,
     )
+    if found.height != 1:
+        raise SpecError(
+            f"The world plants {edge.event_type} over {edge.over_min} minutes; no candidate asks.",
+            "Let the study have this event type and the family this horizon, bucket `all` and "
+            "template `directional`.",
+            event_type=edge.event_type,
+        )
+    return found
 
 
 def _row(seed: int, graded: dict[str, Any], z_first: float) -> dict[str, Any]:
@@ -127,7 +138,3 @@ def _row(seed: int, graded: dict[str, Any], z_first: float) -> dict[str, Any]:
         "multiple": graded["true_net_bps"] / graded["mde80_bps"],
         "probability": float(ndtr(shift - z_first)),
     }
-
-
-def _stacked(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(list(frames))

@@ -54,18 +54,19 @@ def place_episodes(scenario: Scenario, seed: int) -> list[Onset]:
     for lane in sorted({e.lane for e in scenario.episodes}):
         specs = [e for e in scenario.episodes if e.lane == lane]
         specs.sort(key=lambda e: _eligible(scenario, e).sum())
-        apart = {e.kind: _apart(scenario, e.kind, placed) for e in specs}
+        # What stands in other lanes; this lane's own are kept apart by `free`.
+        rooms = [_eligible(scenario, e) & _apart(scenario, e.kind, placed) for e in specs]
         free = np.ones((len(everywhere), scenario.duration_min), bool)
         draw = generator(seed, "episodes", lane)
-        for spec in specs:
+        for spec, room in zip(specs, rooms, strict=True):
             n = round(spec.per_symbol_day * n_days)
             for _ in range(round(spec.market_wide_share * n)):
-                placed += _place(scenario, spec, everywhere, free, apart[spec.kind], draw)
-        for spec in specs:
+                placed += _place(scenario, spec, everywhere, room, free, draw)
+        for spec, room in zip(specs, rooms, strict=True):
             n = round(spec.per_symbol_day * n_days)
             for row in everywhere:
                 for _ in range(n - round(spec.market_wide_share * n)):
-                    placed += _place(scenario, spec, [row], free, apart[spec.kind], draw)
+                    placed += _place(scenario, spec, [row], room, free, draw)
     return sorted(placed, key=lambda o: (o.row, o.minute, o.spec.kind))
 
 
@@ -83,14 +84,12 @@ def _place(
     scenario: Scenario,
     spec: EpisodeSpec,
     rows: list[int],
+    room: Mask,
     free: Mask,
-    apart: Mask,
     draw: np.random.Generator,
 ) -> list[Onset]:
     """One episode in `rows`, at a minute of both masks [I, T]; `free` is narrowed around it."""
-    open_minutes = np.flatnonzero(
-        _eligible(scenario, spec) & (free[rows] & apart[rows]).all(axis=0)
-    )
+    open_minutes = np.flatnonzero((room[rows] & free[rows]).all(axis=0))
     if open_minutes.size == 0:
         raise SpecError(
             f"No room is left for another {spec.kind} in lane {spec.lane} of {scenario.name}.",

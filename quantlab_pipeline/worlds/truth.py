@@ -141,7 +141,7 @@ def true_net_drift(
     cost_bps: float | Floats = 0.0,
     delay_min: int = 1,
 ) -> Floats:
-    """Injected simple drift, bps per event, of a position on `side` (+1, -1; all or [E]) after cost.
+    """Injected simple drift, bps per event, of a position on `side` (+1, -1; or [E]) after cost.
 
     Position held over (t0 + delay, t0 + delay + horizon] for each t0 of `entries_us` [E], which lie
     on whole minutes. Shape [E]; NaN where the position would end after the world.

@@ -1,0 +1,1 @@
+"""The planted-truth experiments themselves under test."""
