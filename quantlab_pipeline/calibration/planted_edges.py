@@ -60,6 +60,23 @@ class Experiment:
         """False discoveries among the survivors of all seeds."""
         return int(self.survivors["truly_null"].sum())
 
+    def by_type(self) -> pl.DataFrame:
+        """One row per planted type: how many of the seeds passed, and the range of its figures."""
+        multiple = pl.col("multiple")
+        return (
+            self.planted.group_by("event_type", "side", maintain_order=True)
+            .agg(
+                pl.len().alias("n_seeds"),
+                (pl.col("status") == Outcome.PASS.value).sum().alias("n_passed"),
+                pl.col("n_events", "cost_bps", "true_net_bps", "mde80_bps").mean(),
+                multiple.min().alias("multiple_min"),
+                multiple.mean().alias("multiple_mean"),
+                multiple.max().alias("multiple_max"),
+                pl.col("probability").min().alias("probability_min"),
+            )
+            .sort("event_type")
+        )
+
     def allowed(self, q: float) -> int:
         """Most false discoveries among so many survivors at a rate of q, by the binomial."""
         from scipy.stats import binom

@@ -62,6 +62,9 @@ def test_nothing_of_the_holdout_is_read():
     assert not harmed.frames["book"].equals(world.frames["book"])
     again = run_in_memory(harmed, builders.documents(), study, builders.market())
     assert again.candidates.equals(builders.small_run().candidates)
+    received = again.inputs
+    for table in (received.bars_perp, received.tob_1m_agg, received.funding, received.mark_index):
+        assert table.select(day_of().max()).item() == study.evaluation_days[-1]
 
 
 def test_a_study_that_starts_later_has_the_same_events():

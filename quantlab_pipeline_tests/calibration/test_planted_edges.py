@@ -45,6 +45,10 @@ def test_two_fresh_worlds():
     made = _run(fresh_seeds(QUICK_ROOT, 2), event_types=few)
     _holds(made)
     assert made.planted["multiple"].is_between(1.4, 2.1).all()
+    assert made.by_type().select("event_type", "n_seeds", "n_passed").rows() == [
+        ("oi_surge", 2, 2),
+        ("spread_blowout", 2, 2),
+    ]
     real = made.survivors.filter(~pl.col("truly_null"))
     assert set(real["event_type"]) == {"spread_blowout", "oi_surge"}
 

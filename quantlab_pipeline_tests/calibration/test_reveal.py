@@ -8,6 +8,7 @@ import pytest
 from quantlab_pipeline.calibration.planted import SHOWN_BY, planted_types
 from quantlab_pipeline.calibration.reveal import naive_discoveries, reveal
 from quantlab_pipeline.worlds.market import generate
+from quantlab_pipeline.worlds.spec import EpisodeSpec
 from quantlab_pipeline_tests.calibration import builders
 
 
@@ -38,6 +39,18 @@ def test_the_planted_edges_are_told_as_they_were_planted():
     ]
     assert (told.scenario, told.seed) == ("planted_edges", 11)
     assert told.seal == world.truth.digest()
+
+
+def test_opposite_jumps_are_two_edges():
+    drift = {"bps": 20, "over_min": 240, "sign": "against"}
+    jumps = EpisodeSpec(kind="oi_jump", per_symbol_day=4, size=300, drift=drift)
+    scenario = builders.small_scenario(4).model_copy(update={"episodes": (jumps,)})
+    found = planted_types(generate(scenario, 3).truth)
+    assert [(p.event_type, p.side, p.drift_bps, p.horizon) for p in found] == [
+        ("oi_flush", 1, 20.0, "4h"),
+        ("oi_surge", -1, -20.0, "4h"),
+    ]
+    assert sum(p.n_episodes for p in found) == 2 * 4 * 4
 
 
 def test_each_survivor_is_called_what_it_is():
