@@ -167,10 +167,11 @@ _SHOWN = (
 def candidate_rows(
     candidates: pl.DataFrame, *, survivors: bool, limit: int
 ) -> tuple[Mapping[str, Any], ...]:
-    """Survivors by q, or the nearest misses by q; the columns that the board shows."""
+    """Survivors by p, or the nearest misses: those with enough data first, then by p."""
     passed = pl.col("status").is_in([o.value for o in ADMITTED])
     rows = candidates.filter(passed if survivors else ~passed & pl.col("p").is_not_null())
-    rows = rows.sort("p", "candidate_id", nulls_last=True).head(limit)
+    blind = pl.col("status") == Outcome.UNDERPOWERED.value
+    rows = rows.sort(blind, "p", "candidate_id", nulls_last=True).head(limit)
     return tuple(rows.select(_SHOWN).iter_rows(named=True))
 
 

@@ -34,7 +34,7 @@ def landed(dataset: str, run: StageRun) -> Made:
         return Made(_schema(dataset).empty(), {"absent": "not a dataset of this market"})
     source, sink = source_of(run), raw_sink(run)
     files = {s: source.land(dataset, s, run.days, sink) for s in run.symbols}
-    parsed = [source.parse(dataset, s, kept, sink, run.days) for s, kept in files.items()]
+    parsed = [source.parse(dataset, s, kept, sink, run.days) for s, kept in files.items() if kept]
     findings = [f for table in parsed for f in table.findings]
     raw = provenance(f for kept in files.values() for f in kept)
     days = dict(zip(run.partitions, run.days, strict=True))

@@ -28,6 +28,9 @@ DATASET_ABSENT = "DATASET_ABSENT"
 BUDGET_SPENT = "BUDGET_SPENT"
 BUDGET_CHANGED = "BUDGET_CHANGED"
 
+THIN = 1e6
+"""Added to the rank of a candidate with too few events or days."""
+
 UNRANKED = 1e9
 """Rank of a candidate without a z: behind every other."""
 
@@ -49,7 +52,7 @@ def judge_v1(
         if spent or (ledger is not None and row["m_budget"] != ledger.budget):
             outcome, reasons = Outcome.NOT_EVALUABLE, (BUDGET_SPENT if spent else BUDGET_CHANGED,)
         measured = _measured(row, thresholds)
-        verdicts.append(ItemVerdict(row["candidate_id"], outcome, reasons, measured, _rank(row)))
+        verdicts.append(ItemVerdict(row["candidate_id"], outcome, reasons, measured, _rank(row, thresholds)))
     return verdicts
 
 
@@ -113,7 +116,9 @@ def _measured(row: Row, thresholds: V1Thresholds) -> dict[str, tuple[float | Non
     }
 
 
-def _rank(row: Row) -> float:
+def _rank(row: Row, thresholds: V1Thresholds) -> float:
+    """Lower is better. A z of a handful of events is no z: what is too thin ranks behind the rest."""
     if row["z_raw"] is None or row["z_contrast"] is None:
         return UNRANKED
-    return -min(float(row["z_raw"]), float(row["z_contrast"]))
+    behind = THIN if _too_thin(row, thresholds) else 0.0
+    return behind - min(float(row["z_raw"]), float(row["z_contrast"]))
