@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from quantlab_pipeline.defs.schema_checks import schema_checks
 from quantlab_pipeline.defs.sensors import market_sensors
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.tables import JUDGED_TABLE, all_tables
+from quantlab_pipeline.storage.project_lake import project_of
 from quantlab_pipeline.storage.spec_files import Project
 from quantlab_pipeline.storage.table_graph import TableGraph
 
@@ -34,8 +36,9 @@ def build_defs(
 
     `overrides` replace resources by name (`lakes`, `engine`, `lake_io`), as tests do.
     """
-    project = Project(project_root)
-    data = data_root or Path(os.environ.get("QUANTLAB_DATA", project.root / "data"))
+    root = Project(project_root).root
+    data = data_root or Path(os.environ.get("QUANTLAB_DATA", root / "data"))
+    project = project_of(root, data)
     tables = all_tables(project.features())
     graph = TableGraph(tables, JUDGED_TABLE)
     chosen = [m for m in project.markets() if m.enabled] if markets is None else list(markets)
@@ -73,4 +76,13 @@ def build_defs(
     )
 
 
-defs = build_defs()
+@cache
+def _shared() -> dg.Definitions:
+    return build_defs()
+
+
+def __getattr__(name: str) -> Any:
+    """`defs`, made when Dagster asks for it: the command builds only the market that it runs."""
+    if name == "defs":
+        return _shared()
+    raise AttributeError(name)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from quantlab_pipeline.defs.partitions import studies_of
+from quantlab_pipeline.storage.spec_files import Project
+
 _CONFIG = """\
 # Written once by quantlab; yours to change.
 telemetry:
@@ -33,3 +36,14 @@ def open_instance(data_root: Path) -> dg.DagsterInstance:
     home = home_of(data_root)
     os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.from_config(str(home))
+
+
+def sync_studies(instance: dg.DagsterInstance, project: Project) -> None:
+    """Make every study of the project a partition of its market; those that are gone leave."""
+    studies = project.studies()
+    for market in project.markets():
+        name = studies_of(market).name or ""
+        due = [s.name for s in studies if s.market == market.name]
+        for gone in set(instance.get_dynamic_partitions(name)) - set(due):
+            instance.delete_dynamic_partition(name, gone)
+        instance.add_dynamic_partitions(name, due)

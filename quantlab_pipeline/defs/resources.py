@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.storage.lake import Lake
-from quantlab_pipeline.storage.project_lake import open_market_lake
+from quantlab_pipeline.storage.project_lake import open_market_lake, project_of
 from quantlab_pipeline.storage.spec_files import Project
 
 
@@ -30,7 +30,7 @@ class LakesResource(dg.ConfigurableResource[Any]):
 
     def project(self) -> Project:
         """The specs, read anew: an edited document shows at once."""
-        return Project(Path(self.project_root))
+        return project_of(Path(self.project_root), self.data())
 
     def data(self) -> Path:
         """Folder of everything that is not code or spec."""

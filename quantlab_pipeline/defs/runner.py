@@ -13,7 +13,8 @@ from itertools import groupby
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionStepExecutionError
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterUserCodeExecutionError
+from dagster._core.utils import make_new_run_id
 
 from quantlab_pipeline.core.errors import GateNotPassedError
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate
@@ -69,15 +70,16 @@ def run_study(
             (f"{market.name}__study", {"dagster/partition": study.name}),
             (f"{market.name}__board", {"dagster/partition": study.name}),
         ]
+        steps = [len(definitions.resolve_job_def(name).all_node_defs) for name, _ in stages]
+        told = _Steps(progress, f"{market.name}__", sum(steps))
         for number, (name, tags) in enumerate(stages):
-            progress(name, number, len(stages))
-            passed = _execute(definitions, instance, name, tags)
+            passed = _execute(definitions, instance, name, tags, told)
+            told.done = sum(steps[: number + 1])
             if not passed and name.endswith("__days"):
-                stages_left = stages[-1:]
-                for board, board_tags in stages_left:
-                    _execute(definitions, instance, board, board_tags)
+                told.done = sum(steps[:-1])
+                _execute(definitions, instance, *stages[-1], told)
                 break
-    progress("done", len(stages), len(stages))
+    progress("done", sum(steps), sum(steps))
     outcome = study_outcome(
         project,
         market,
@@ -100,12 +102,33 @@ def months(days: Sequence[date]) -> Iterator[tuple[str, str]]:
         yield str(first), str(chunk[-1])
 
 
+class _Steps:
+    """Passes every step that Dagster finishes on to a `Progress`."""
+
+    def __init__(self, progress: Progress, prefix: str, total: int) -> None:
+        self.done = 0
+        self._progress, self._prefix, self._total = progress, prefix, total
+
+    def __call__(self, entry: dg.EventLogEntry, _: object = None) -> None:
+        event = entry.dagster_event
+        if event is not None and event.event_type is dg.DagsterEventType.STEP_SUCCESS:
+            self.done += 1
+            name = (event.step_key or "").removeprefix(self._prefix)
+            self._progress(name, min(self.done, self._total), self._total)
+
+
 def _execute(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, tags: dict[str, str]
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    job: str,
+    tags: dict[str, str],
+    told: _Steps,
 ) -> bool:
     """Run a job in this process. False if a gate stopped it; a body's own error is raised."""
     resolved = definitions.resolve_job_def(job)
     partition = tags.get("dagster/partition")
+    run_id = make_new_run_id()
+    instance.add_event_listener(run_id, told)
     try:
         resolved.execute_in_process(
             instance=instance,
@@ -113,10 +136,11 @@ def _execute(
             tags=None if partition else tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=True,
+            run_id=run_id,
         )
     except DagsterAssetCheckFailedError:
         return False
-    except DagsterExecutionStepExecutionError as error:
+    except DagsterUserCodeExecutionError as error:
         if isinstance(error.user_exception, GateNotPassedError):
             return False
         raise error.user_exception from error

@@ -88,6 +88,11 @@ class StageRun:
             return tuple(self.study.symbols)
         return tuple(self.market.symbols)
 
+    @property
+    def assumes_instruments(self) -> bool:
+        """Whether an unlisted symbol's tick and lot may be assumed: no venue ever stated them."""
+        return self.market.synthetic or self.project.is_adhoc(self.market.name)
+
     @cached_property
     def seed(self) -> int:
         """The study's seed; days are seeded by their own names."""

@@ -54,6 +54,20 @@ def world_source(
     return BinanceArchive(WorldFiles(world), kind="world", grid_s=grid_s, oi_delay_s=oi_delay_s)
 
 
+def world_files(
+    load: Callable[[type[Scenario]], Scenario], seed: int | None = None, *, seal: Seal
+) -> WorldFiles:
+    """The files of the world of the scenario that `load` reads; its truth goes to the seal."""
+    world = generate(load(Scenario), seed)
+    seal(world.truth.to_json())
+    return WorldFiles(world)
+
+
+def check_scenario(load: Callable[[type[Scenario]], Scenario]) -> None:
+    """Read a scenario through `load`, whose error it is where the document is wrong."""
+    load(Scenario)
+
+
 def world_of(
     load: Callable[[type[Scenario]], Scenario],
     seed: int | None = None,

@@ -82,6 +82,15 @@ def _lock_hash() -> str:
     return digest_bytes(lock.read_bytes() if lock.is_file() else b"")
 
 
+def project_of(root: Path | None, data_root: Path | None = None) -> Project:
+    """The project at `root` with the markets that the command made below the data folder.
+
+    `data_root` is `<root>/data` where not given.
+    """
+    data = Project(root).root / "data" if data_root is None else data_root
+    return Project(root, adhoc=data / "adhoc")
+
+
 def market_root(data_root: Path, market: str) -> Path:
     """Folder of a market's lake."""
     return data_root / "lake" / market

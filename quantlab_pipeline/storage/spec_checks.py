@@ -38,6 +38,15 @@ def disagreements(project: Project) -> Iterable[SpecError]:
             )
 
 
+def check_study(project: Project, study: StudySpec) -> None:
+    """Raise the first SpecError that concerns `study`: its market, days, names and registries."""
+    features = project.features().names
+    for error in _events_read_features(project, features):
+        raise error
+    for error in _study_fits(project, study, features):
+        raise error
+
+
 def _events_read_features(project: Project, features: Collection[str]) -> Iterable[SpecError]:
     document = project.read("event_registry")
     for event_type in project.events().event_types:

@@ -53,11 +53,15 @@ def parse_spec(document: Document, model: type[S]) -> S:
 
 
 class Project:
-    """A folder with `specs/`: markets, studies, scenarios, and one document per registry."""
+    """A folder with `specs/`: markets, studies, scenarios, and one document per registry.
 
-    def __init__(self, root: Path | None = None) -> None:
+    `adhoc` is a second folder of markets and studies, which the command makes from a person's data.
+    """
+
+    def __init__(self, root: Path | None = None, adhoc: Path | None = None) -> None:
         """`root`, or the working directory, or where this package's own repository lies."""
         self.root = Path(root) if root is not None else _default_root()
+        self.adhoc = adhoc
 
     @property
     def specs(self) -> Path:
@@ -66,7 +70,20 @@ class Project:
 
     def names(self, kind: str) -> list[str]:
         """Names of the documents of `kind` (markets, studies or scenarios), sorted."""
-        return sorted(path.stem for path in (self.specs / kind).glob("*.yaml"))
+        folders = [self.specs, *([] if self.adhoc is None else [self.adhoc])]
+        return sorted({path.stem for f in folders for path in (f / kind).glob("*.yaml")})
+
+    def is_adhoc(self, market: str) -> bool:
+        """Whether the market was made on the fly: nobody wrote its document or its instruments."""
+        return self._place(f"markets/{market}")[0].parents[1] == self.adhoc
+
+    def _place(self, name: str) -> tuple[Path, str]:
+        """Where the document `name` lies, and what to call it."""
+        own = self.specs / f"{name}.yaml"
+        made = own if self.adhoc is None else self.adhoc / f"{name}.yaml"
+        if own.exists() or not made.exists():
+            return own, f"specs/{name}.yaml"
+        return made, str(made)
 
     def read(self, name: str) -> Document:
         """The document `specs/<name>.yaml` with its lines, not yet of any model."""
@@ -76,15 +93,15 @@ class Project:
                 "Go to your project's folder or name it with --project.",
                 root=str(self.root),
             )
-        path = self.specs / f"{name}.yaml"
-        return _read(path, _version(path), f"specs/{name}.yaml")
+        path, shown = self._place(name)
+        return _read(path, _version(path), shown)
 
     def document(self, name: str, model: type[S]) -> S:
         """The document `specs/<name>.yaml` as `model`."""
         self.read(name)
-        path = self.specs / f"{name}.yaml"
+        path, shown = self._place(name)
         # Models are frozen: one serves everybody until its file changes.
-        return cast("S", _parsed(path, _version(path), f"specs/{name}.yaml", model))
+        return cast("S", _parsed(path, _version(path), shown, model))
 
     def _named(self, kind: str, name: str, model: type[S]) -> S:
         names = self.names(kind)

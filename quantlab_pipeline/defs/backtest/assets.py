@@ -48,7 +48,7 @@ def study_of(run: StageRun) -> Study:
     """What the engine needs of the whole study."""
     return Study(
         market_tables(run),
-        run.project.instruments().by_symbol(run.symbols, assume=run.market.synthetic),
+        run.project.instruments().by_symbol(run.symbols, assume=run.assumes_instruments),
         run.project.costs(),
         run.days,
         run.study.holdout_start,

@@ -19,7 +19,7 @@ def bridge_results(run: StageRun) -> Made:
         survivors,
         entries_of(run, survivors),
         market_tables(run),
-        run.project.instruments().by_symbol(run.symbols, assume=run.market.synthetic),
+        run.project.instruments().by_symbol(run.symbols, assume=run.assumes_instruments),
         run.project.costs(),
         run.project.gates().b,
         run.days,

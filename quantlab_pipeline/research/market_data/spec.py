@@ -67,7 +67,8 @@ class MarketSpec(Spec):
     `last_day` is the declared end, inclusive; null for a market that still grows. A dataset absent
     from `datasets` is not read at all. `tob_grid_s` is the sampling grid of the book in seconds and
     `oi_delay_s` the declared seconds from the end of an open-interest bucket to its publication.
-    `trial_budget` is the number of candidates that this data may ever be asked about.
+    `trial_budget` is the number of candidates that this data may ever be asked about. A market is
+    `synthetic` whose data was generated, by its source or before: nothing of it is admissible.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -91,8 +92,8 @@ class MarketSpec(Spec):
             raise ValueError("`symbols` names one symbol twice")
         if self.datasets.get("bars_1m_perp") != "required":
             raise ValueError("`datasets` must say `bars_1m_perp: required`")
-        if self.synthetic != (self.source.kind == "world"):
-            raise ValueError("`synthetic` is true exactly for a source of kind `world`")
+        if self.source.kind == "world" and not self.synthetic:
+            raise ValueError("a source of kind `world` is `synthetic: true`")
         return self
 
     def required(self) -> list[str]:
