@@ -1,0 +1,247 @@
+"""The `quantlab` command: arguments in, an exit code out. What a command does stands in `commands`.
+
+Belongs here: options, help, and the border where an error becomes one message and a code. Nothing
+heavy is imported before a command runs, so that `--help` is quick.
+
+Exit codes: 0 every gate passed; 3 a gate is neither PASS nor WAIVED; 2 bad usage, spec or data;
+1 a bug; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from quantlab_pipeline.commands.session import Session
+
+FULL_DISK = ("No space left on device", "disk is full", "Disk quota exceeded")
+
+
+class Kind(StrEnum):
+    """Layouts of a person's own folder."""
+
+    FREQTRADE = "freqtrade"
+    BINANCE_ARCHIVE = "binance_archive"
+
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", envvar="QUANTLAB_DATA", help="Where results live. Default: the project's data/."
+    ),
+]
+ProjectRoot = Annotated[
+    Path | None,
+    typer.Option("--project", help="Folder that holds specs/. Default: the working directory."),
+]
+Study = Annotated[str | None, typer.Option("--study", help="Default: the study that ran last.")]
+_FIRST = "First day, YYYY-MM-DD. Default: the first that all symbols have."
+_LAST = "Last day, included. Default: the last that all symbols have."
+
+
+class _Border(TyperGroup):
+    """Turns what a command returns into the exit code, and errors into one message each."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            code = super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _ended("interrupted; run it again to go on where it stopped", 130) from None
+        except Exception as error:
+            told = _told(error)
+            if told is None:
+                raise
+            raise _ended(*told) from None
+        raise typer.Exit(code or 0)
+
+
+def _told(error: Exception) -> tuple[str, int] | None:
+    """What to say of `error` and the code, None for what is not a person's to mend."""
+    from quantlab_pipeline.core.errors import QuantlabError
+
+    if isinstance(error, QuantlabError):
+        code = getattr(error, "code", None)
+        return f"{code + ': ' if code else ''}{error}", error.exit_code
+    if any(_is_full_disk(e) for e in _chain(error)):
+        return "No space left on the disk. Free some (see `quantlab doctor`) and run again.", 2
+    return None
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return full or any(sign in str(error) for sign in FULL_DISK)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _ended(message: str, code: int) -> typer.Exit:
+    typer.echo(f"quantlab: {' '.join(message.split())}", err=True)
+    return typer.Exit(code)
+
+
+app = typer.Typer(
+    name="quantlab",
+    cls=_Border,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Raw market data in; a few robust strategies out; everything else refused, with reasons.",
+    epilog="Exit codes: 0 every gate passed, 3 a gate did not, 2 bad usage, spec or data, 1 a bug.",
+)
+world = typer.Typer(no_args_is_help=True, help="Generated markets, whose truth is known.")
+specs = typer.Typer(no_args_is_help=True, help="The documents under specs/.")
+app.add_typer(world, name="world")
+app.add_typer(specs, name="specs")
+
+
+@app.command()
+def run(
+    study: Annotated[str | None, typer.Argument(help="A document under specs/studies.")] = None,
+    source: Annotated[Kind | None, typer.Option(help="Layout of your own folder.")] = None,
+    path: Annotated[Path | None, typer.Option(help="Your own folder.")] = None,
+    symbols: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Default: all that the folder has.")
+    ] = None,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", metavar="DAY", formats=["%Y-%m-%d"], help=_FIRST),
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option("--to", metavar="DAY", formats=["%Y-%m-%d"], help=_LAST),
+    ] = None,
+    waive: Annotated[
+        list[str] | None, typer.Option(metavar="GATE", help="Go on past a gate; taints all after.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why the gates are waived; recorded.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """Run a study, or your own folder, through all seven gates and print what each says."""
+    from quantlab_pipeline.commands.adhoc import Folder
+    from quantlab_pipeline.commands.run import RunRequest, run_command
+
+    days = (first and first.date(), last and last.date())
+    names = None if symbols is None else tuple(s for s in symbols.replace(" ", "").split(",") if s)
+    folder = Folder(source and source.value, path, names, *days)
+    request = RunRequest(study, folder, tuple(waive or ()), reason, json)
+    return run_command(_session(project, data), request)
+
+
+@app.command()
+def gates(
+    study: Annotated[str, typer.Argument(help="A study that was run.")],
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """Print a study's gate table again, as the lake now stands."""
+    from quantlab_pipeline.commands.run import gates_command
+
+    return gates_command(_session(project, data), study)
+
+
+@app.command()
+def why(
+    what: Annotated[
+        str | None, typer.Argument(help="A candidate, another gate's item, or an artifact's name.")
+    ] = None,
+    study: Study = None,
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """Why a candidate stands or fell, every threshold beside its value. Default: best reject."""
+    from quantlab_pipeline.commands.why import why_command
+
+    return why_command(_session(project, data), what, study)
+
+
+@app.command()
+def demo(data: Data = None, project: ProjectRoot = None) -> int:
+    """Two generated markets through every gate, their sealed truth, and a leak that is caught."""
+    from quantlab_pipeline.commands.demo import demo_command
+
+    return demo_command(_session(project, data))
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """The Dagster UI on 127.0.0.1, with its home and the studies set up. Ctrl-C stops it."""
+    from quantlab_pipeline.commands.ui import ui_command
+
+    return ui_command(_session(project, data), port)
+
+
+@app.command()
+def doctor(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """Look for damage in every lake, and sweep what killed writes left behind."""
+    from quantlab_pipeline.commands.care import doctor_command
+
+    return doctor_command(_session(project, data), dry_run=dry_run)
+
+
+@specs.command("check")
+def specs_check(data: Data = None, project: ProjectRoot = None) -> int:
+    """Read every document and what they must agree on; each mistake with its file and line."""
+    from quantlab_pipeline.commands.care import specs_command
+
+    return specs_command(_session(project, data))
+
+
+@world.command("make")
+def world_make(
+    scenario: Annotated[str, typer.Argument(help="A document under specs/scenarios.")],
+    out: Annotated[Path, typer.Option(help="An empty or new folder for the files.")],
+    seed: Annotated[int | None, typer.Option(min=0, help="Default: the scenario's own.")] = None,
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """Write a generated market as files of the official archive; its truth is sealed apart."""
+    from quantlab_pipeline.commands.world import make_command
+
+    return make_command(_session(project, data), scenario, out, seed)
+
+
+@world.command("reveal")
+def world_reveal(
+    market: Annotated[str, typer.Argument(help="A generated market that a study was run on.")],
+    study: Study = None,
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """Open a generated market's sealed truth: what was planted, and which survivors are real."""
+    from quantlab_pipeline.commands.world import reveal_command
+
+    return reveal_command(_session(project, data), market, study)
+
+
+def _session(project: Path | None, data: Path | None) -> Session:
+    from quantlab_pipeline.commands.session import open_session
+
+    return open_session(project, data, lambda: datetime.now(tz=UTC))
+
+
+def main() -> None:
+    """The entry point."""
+    app(prog_name="quantlab")

@@ -1,0 +1,1 @@
+"""What each command of `quantlab` does, one module a command; `cli` only reads the command line."""

@@ -1,0 +1,178 @@
+"""`quantlab run` and `quantlab gates`: a study through every gate, and what each gate said."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from quantlab_pipeline.commands.adhoc import Folder, make_adhoc
+from quantlab_pipeline.commands.session import (
+    NothingRunError,
+    Progress,
+    Session,
+    UsageError,
+    gate_table,
+)
+from quantlab_pipeline.core.verdicts import ADMITTED, Gate
+from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
+from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.research.study import StudySpec
+from quantlab_pipeline.storage.spec_checks import check_study
+from quantlab_pipeline.storage.spec_errors import suggestion
+from quantlab_pipeline.storage.waivers import Waiver
+
+NOT_ADMITTED = 3
+_BY_DAY = (Gate.D0, Gate.PIT1)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the command line asked `run` for: a study by name, or a folder."""
+
+    study: str | None
+    folder: Folder
+    waive: tuple[str, ...]
+    reason: str
+    as_json: bool
+
+
+def run_command(session: Session, request: RunRequest) -> int:
+    """Run, print the gate table or one JSON object; 0 if every gate admits something, else 3."""
+    gates = [_gate(name) for name in request.waive]
+    if gates and not request.reason.strip():
+        raise UsageError("A waiver needs a reason.", 'Add --reason "...".')
+    market, study = _asked(session, request)
+    waivers = [_waiver(session, gate, study, request.reason) for gate in gates]
+    with session.progress(study.name) as progress:
+        outcome = run_study_of(session, study, market, waivers, progress)
+    if request.as_json:
+        session.out.file.write(json.dumps(summary(session, outcome)) + "\n")
+    else:
+        show(session, outcome)
+    return exit_code(outcome)
+
+
+def gates_command(session: Session, name: str) -> int:
+    """Print a study's gate table from the lake. NothingRunError if nothing in it is current."""
+    study = session.project.study(name)
+    outcome = session.outcome(study)
+    if not any(gate.judged for gate in outcome.gates):
+        raise NothingRunError(
+            f"No verdict on study {name} is current: it was not run, or code or specs changed.",
+            f"Run it: quantlab run {name}.",
+            study=name,
+        )
+    show(session, outcome)
+    return exit_code(outcome)
+
+
+def run_study_of(
+    session: Session,
+    study: StudySpec,
+    market: MarketSpec,
+    waivers: Sequence[Waiver],
+    progress: Progress,
+) -> StudyOutcome:
+    """The whole chain through Dagster in this process."""
+    from quantlab_pipeline.definitions import build_defs
+    from quantlab_pipeline.defs.runner import run_study
+
+    definitions = build_defs(session.project.root, session.data, [market])
+    return run_study(
+        session.project, session.data, study, market, definitions, waivers, progress
+    ).outcome
+
+
+def exit_code(outcome: StudyOutcome) -> int:
+    """0 if every gate admits something, else 3."""
+    return 0 if all(g.outcome in ADMITTED for g in outcome.gates) else NOT_ADMITTED
+
+
+def summary(session: Session, outcome: StudyOutcome) -> dict[str, Any]:
+    """What `--json` prints; a gate's reasons are codes, the most frequent first."""
+    artifacts = session.artifacts(outcome.study)
+    return {
+        "market": outcome.market.name,
+        "study": outcome.study.name,
+        "exit_code": exit_code(outcome),
+        "gates": [
+            {
+                "gate": g.gate.value,
+                "verdict": g.outcome.value,
+                "judged": g.judged,
+                "passed": g.admitted,
+                "reasons": [code for code, _ in g.reasons],
+            }
+            for g in outcome.gates
+        ],
+        "artifacts": str(artifacts),
+        "manifest": str(artifacts / "run_manifest.json"),
+    }
+
+
+def show(session: Session, outcome: StudyOutcome) -> None:
+    """The gate table, where everything is, and what to type next."""
+    study, market = outcome.study, outcome.market
+    title = f"{study.name} on {market.name}, {study.first_day} .. {study.last_day}"
+    session.out.print(gate_table(title, outcome.gates))
+    if market.synthetic:
+        session.say("[dim]A generated market: nothing here is ever admissible.[/]")
+    elif not outcome.admissible:
+        session.say("[yellow]A gate was waived: nothing after it is admissible.[/]")
+    artifacts = session.artifacts(study)
+    session.say(f"Artifacts   {escape(_short(artifacts))}")
+    session.say(f"Gate board  {escape(_short(artifacts / 'gate_board.html'))}")
+    session.say(f"Next        {_next_step(outcome)}")
+
+
+def _next_step(outcome: StudyOutcome) -> str:
+    tested = outcome.candidates.height > 0
+    first = f"quantlab why --study {outcome.study.name}" if tested else ""
+    return ", ".join(filter(None, (first, "quantlab ui")))
+
+
+def _short(path: Path) -> str:
+    """Relative to the working directory where it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _asked(session: Session, request: RunRequest) -> tuple[MarketSpec, StudySpec]:
+    if (request.study is None) is not request.folder.given:
+        raise UsageError(
+            "Name one study, or one folder with --source and --path.",
+            "Studies: " + ", ".join(session.project.names("studies")) + ".",
+        )
+    if request.study is None:
+        market, study = make_adhoc(session.project, request.folder)
+        days = f"{study.first_day} .. {study.last_day}"
+        symbols = ", ".join(study.symbols)
+        session.err.print(f"{escape(study.name)}: {symbols}, {days}", soft_wrap=True)
+    else:
+        study = session.project.study(request.study)
+        market = session.project.market(study.market)
+    check_study(session.project, study)
+    return market, study
+
+
+def _gate(name: str) -> Gate:
+    names = [gate.value for gate in Gate]
+    found = next((gate for gate in Gate if gate.value.lower() == name.lower()), None)
+    if found is None:
+        raise UsageError(f"There is no gate {name}.", suggestion(name, names, "gates"), gate=name)
+    return found
+
+
+def _waiver(session: Session, gate: Gate, study: StudySpec, reason: str) -> Waiver:
+    """For the study's days where the gate judges days, else for the study."""
+    who, at = getpass.getuser(), session.clock().isoformat()
+    if gate in _BY_DAY:
+        span = (study.first_day, study.last_day)
+        return Waiver(gate, reason, who, first_day=span[0], last_day=span[1], at=at)
+    return Waiver(gate, reason, who, study=study.name, at=at)

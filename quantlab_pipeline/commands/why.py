@@ -1,0 +1,183 @@
+"""`quantlab why`: a candidate, another gate's item, or an artifact, explained from the lake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from quantlab_pipeline.commands.session import COLOURS, NothingRunError, Session, UsageError
+from quantlab_pipeline.core.fingerprints import short
+from quantlab_pipeline.core.verdicts import Gate, ItemVerdict
+from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
+from quantlab_pipeline.reports.board_data import candidate_rows
+from quantlab_pipeline.reports.candidate_story import Row, naive_against_ours, what_it_needs
+from quantlab_pipeline.storage.spec_errors import nearest
+
+_FIGURES = (
+    "n_events", "active_days", "n_eff", "gross_bps", "cost_bps", "net_bps", "se_bps", "mde80_bps",
+    "z_raw", "z_contrast", "z_naive", "p", "q_bh", "q_by", "stability", "worst_slice",
+    "capacity_usd",
+)  # fmt: skip
+_EVERYTHING = ("run_manifest.json", "gate_verdicts.json", "gate_board.html", "research_backlog.csv")
+_MADE_FROM = {
+    "walkforward_summary.json": "walkforward",
+    "portfolio_report.json": "portfolio",
+}
+_SHOWN_MATCHES = 5
+
+
+def why_command(session: Session, what: str | None, study: str | None) -> int:
+    """Explain `what` on `study` (default: the best reject, on the study that ran last)."""
+    outcome = session.outcome(session.study(study))
+    artifacts = session.artifacts(outcome.study)
+    if what is not None and (artifacts / what).is_file():
+        explain_artifact(session, outcome, what)
+        return 0
+    if not any(outcome.verdicts.values()):
+        raise NothingRunError(
+            f"Nothing of study {outcome.study.name} is current: code, specs or data changed.",
+            f"Run it again: quantlab run {outcome.study.name}.",
+        )
+    name = _best_reject(outcome) if what is None else _resolve(outcome, what)
+    row = next(iter(outcome.candidates.filter(candidate_id=name).iter_rows(named=True)), None)
+    if row is not None:
+        explain_candidate(session, outcome, row)
+    for gate, verdict in _verdicts_on(outcome, name):
+        session.out.print(_verdict_table(gate, verdict))
+    if row is not None:
+        _needs(session, outcome, row)
+    return 0
+
+
+def explain_candidate(session: Session, outcome: StudyOutcome, row: Row) -> None:
+    """What was asked, every figure, and the naive answer beside ours."""
+    z_needed = _z_needed(outcome, row)
+    side = "with" if row["side"] > 0 else "against"
+    session.say(f"[bold]{escape(row['candidate_id'])}[/]  (study {outcome.study.name})")
+    session.say(
+        f"After {row['event_type']}, context {row['bucket']}: trade {side} the {row['template']} "
+        f"rule for {row['horizon']}."
+    )
+    figures = Table(show_header=False, box=None, padding=(0, 2))
+    pairs = [(name, _number(row[name])) for name in _FIGURES]
+    for left, right in zip(pairs[::2], [*pairs[1::2], ("", "")], strict=False):
+        figures.add_row(left[0], left[1], right[0], right[1])
+    session.out.print(figures)
+    session.say(escape(naive_against_ours(row, z_needed)))
+
+
+def explain_artifact(session: Session, outcome: StudyOutcome, name: str) -> None:
+    """What an artifact was made from: fingerprints, code, verdicts, taints."""
+    folder = session.artifacts(outcome.study)
+    manifest = json.loads((folder / "run_manifest.json").read_bytes())
+    stem = name.rpartition(".")[0]
+    chosen = list(manifest["tables"]) if name in _EVERYTHING else [_MADE_FROM.get(name, stem)]
+    table = Table(title=f"{name} of study {outcome.study.name}", title_justify="left")
+    for column in ("table", "partitions", "fingerprint", "code", "tainted by"):
+        table.add_column(column, overflow="fold")
+    for each in chosen:
+        entry = manifest["tables"].get(each)
+        if entry is not None:
+            table.add_row(each, *_lineage(outcome, each, entry))
+    session.out.print(table)
+    for gate, digests in manifest["verdicts"].items():
+        shown = ", ".join(short(d) for d in list(digests.values())[:3])
+        more = f" and {len(digests) - 3} more" if len(digests) > 3 else ""
+        session.say(f"verdicts of {gate}: {shown or 'none'}{more}")
+    ledger, observed = manifest["ledger"], manifest["observed"]
+    session.say(
+        f"trials {ledger['trials']:,} of {ledger['budget']:,}, ledger head {ledger['head'][:19]}"
+    )
+    session.say(f"run {observed['run_id']}, written {observed['written_at']}")
+
+
+def _lineage(outcome: StudyOutcome, table: str, entry: dict[str, Any]) -> tuple[str, ...]:
+    partitions: dict[str, str] = entry["partitions"]
+    taints: set[str] = set()
+    changed = 0
+    for key, fingerprint in partitions.items():
+        manifest = outcome.lake.manifests.current(table, key)
+        taints |= set(manifest.tainted_by if manifest is not None else ())
+        changed += manifest is None or manifest.fingerprint != fingerprint
+    first = short(next(iter(partitions.values())))
+    shown = first if len(partitions) == 1 else f"{first} and {len(partitions) - 1} more"
+    stale = f" ({changed} changed since)" if changed else ""
+    named = ", ".join(sorted(taints)) or "nothing"
+    return str(len(partitions)), shown + stale, short(entry["code"]), named
+
+
+def _best_reject(outcome: StudyOutcome) -> str:
+    rejects = candidate_rows(outcome.candidates, survivors=False, limit=1)
+    if rejects:
+        return str(rejects[0]["candidate_id"])
+    raise NothingRunError(
+        f"Study {outcome.study.name} tested no candidate that was rejected.",
+        f"See where its chain stopped: quantlab gates {outcome.study.name}.",
+    )
+
+
+def _resolve(outcome: StudyOutcome, what: str) -> str:
+    """The item that `what` names or alone begins. UsageError with the nearest names otherwise."""
+    items = [v.item for verdicts in outcome.verdicts.values() for v in verdicts]
+    names = list(dict.fromkeys([*outcome.candidates["candidate_id"], *items]))
+    if what in names:
+        return what
+    starts = [n for n in names if n.startswith(what)]
+    if len(starts) == 1:
+        return starts[0]
+    if starts:
+        shown = ", ".join(starts[:_SHOWN_MATCHES])
+        raise UsageError(
+            f"{len(starts)} names begin with {what}.", f"Say more of one: {shown}.", name=what
+        )
+    like = nearest(what, names)
+    hint = f"Did you mean {like}?" if like else "Without a name, `quantlab why` shows the best one."
+    raise UsageError(f"Study {outcome.study.name} has nothing named {what}.", hint, name=what)
+
+
+def _verdicts_on(outcome: StudyOutcome, name: str) -> Sequence[tuple[Gate, ItemVerdict]]:
+    return [(g, v) for g, found in outcome.verdicts.items() for v in found if v.item == name]
+
+
+def _verdict_table(gate: Gate, verdict: ItemVerdict) -> Table:
+    colour = COLOURS[verdict.outcome]
+    reasons = f"  {', '.join(verdict.reasons)}" if verdict.reasons else ""
+    table = Table(
+        title=f"{gate.value} [{colour}]{verdict.outcome.value}[/]{escape(reasons)}",
+        title_justify="left",
+    )
+    table.add_column("threshold")
+    table.add_column("needs", justify="right")
+    table.add_column("measured", justify="right")
+    for name, (value, limit) in verdict.measured.items():
+        table.add_row(name, _number(limit), _number(value))
+    return table
+
+
+def _needs(session: Session, outcome: StudyOutcome, row: Row) -> None:
+    limits = outcome.project.gates().v1
+    needs = what_it_needs(row, limits, _z_needed(outcome, row))
+    if needs:
+        session.say("To pass V1 it would have to be true that:")
+        for need in needs:
+            session.say(f"  - {escape(need)}")
+    else:
+        session.say("It passed V1.")
+
+
+def _z_needed(outcome: StudyOutcome, row: Row) -> float:
+    from quantlab_pipeline.research.validation.multiplicity import first_step_z
+
+    return first_step_z(outcome.project.gates().v1.q, max(int(row["m_budget"]), 1))
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    return str(value)

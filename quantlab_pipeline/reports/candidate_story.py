@@ -1,0 +1,129 @@
+"""Why a candidate stands or fell, in sentences: naive against ours, and what a pass would need.
+
+Pure: from one row of `phase2_candidates` to text. Which candidate, and how it is shown, is the
+command's or the board's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from quantlab_pipeline.reports.board_data import NAIVE_Z
+from quantlab_pipeline.research.validation import gate as v1
+from quantlab_pipeline.research.validation.spec import V1Thresholds
+
+Row = Mapping[str, Any]
+
+
+def naive_against_ours(row: Row, z_needed: float) -> str:
+    """The plain t-test's answer beside ours; `z_needed` is that of the budget's first BH step."""
+    naive, ours = row["z_naive"], binding_z(row)
+    if naive is None or ours is None:
+        return "It was not tested, so there is no t to compare."
+    verdict = "significant" if naive > NAIVE_Z else "not significant"
+    return (
+        f"A plain t-test on the same events says t = {naive:.2f}: {verdict} at 5 % one-sided. With "
+        f"overlap, common shocks and the symbols' own drift counted, z = {ours:.2f}; the best of "
+        f"{row['m_budget']:,} trials needs {z_needed:.2f}."
+    )
+
+
+def what_it_needs(row: Row, limits: V1Thresholds, z_needed: float) -> list[str]:
+    """What would have to be true for a pass, one sentence a reason code; empty for a pass."""
+    codes = [c for c in (row["reason_codes"] or "").split(";") if c]
+    return [_need(code, row, limits, z_needed) for code in codes]
+
+
+def binding_z(row: Row) -> float | None:
+    """The smaller of the raw and the contrast z; None if either is missing."""
+    if row["z_raw"] is None or row["z_contrast"] is None:
+        return None
+    return float(min(row["z_raw"], row["z_contrast"]))
+
+
+def _need(code: str, row: Row, limits: V1Thresholds, z_needed: float) -> str:
+    known = _SENTENCES.get(code)
+    if known is not None:
+        return f"{code}: {known(row, limits, z_needed)}"
+    if code.startswith(v1.DATASET_ABSENT):
+        dataset = code.partition(":")[2] or "a dataset that it needs"
+        return f"{code}: {dataset} must be there; without it the candidate cannot be tested."
+    return f"{code}: this condition must no longer hold."
+
+
+def _significance(row: Row, _: V1Thresholds, z_needed: float) -> str:
+    z, se, net = binding_z(row), row["se_bps"], row["net_bps"]
+    if z is None or se is None:
+        return "it must be testable first."
+    effect = f"a net effect of {z_needed * se:.1f} bps at this noise (it shows {net:.1f})"
+    if z <= 0:
+        return f"{effect}; more data alone will not do it, for the effect has the wrong sign."
+    more = (z_needed / z) ** 2
+    return f"{effect}, or {more:.1f} times as many independent events if the effect is as it shows."
+
+
+def _net(row: Row, _: V1Thresholds, __: float) -> str:
+    if row["gross_bps"] is None:
+        return "it must be testable first."
+    return (
+        f"it must earn more than its own cost of {row['cost_bps']:.1f} bps a round trip; "
+        f"it shows {row['gross_bps']:.1f} bps before costs."
+    )
+
+
+def _slices(row: Row, limits: V1Thresholds, _: float) -> str:
+    return (
+        f"it must not lose in any slice; in {row['worst_slice']} its z is "
+        f"{_shown(row['worst_slice_z'])} (Holm p {_shown(row['slice_holm_p'])}, at least "
+        f"{limits.holm_p} is needed)."
+    )
+
+
+def _capacity(row: Row, limits: V1Thresholds, _: float) -> str:
+    return (
+        f"its most profitable size is {_shown(row['capacity_usd'], 0)} USD a trade; "
+        f"{limits.capacity_floor_usd:,.0f} is the least worth having."
+    )
+
+
+def _days(row: Row, limits: V1Thresholds, _: float) -> str:
+    return f"events on at least {limits.min_active_days} days; it has {row['active_days']}."
+
+
+def _n_eff(row: Row, limits: V1Thresholds, _: float) -> str:
+    n_eff = _shown(row["n_eff"], 0)
+    return (
+        f"at least {limits.min_n_eff:.0f} independent events; its {row['n_events']} count for "
+        f"{n_eff}."
+    )
+
+
+def _mde(row: Row, limits: V1Thresholds, _: float) -> str:
+    limit, mde = v1.mde_limit_bps(row, limits), row["mde80_bps"]
+    if limit is None or mde is None:
+        return "it must be testable first."
+    return (
+        f"only an effect of {mde:.1f} bps could have been found with probability 0.8; "
+        f"{limit:.1f} bps is the most that counts as a test, which takes "
+        f"{(mde / limit) ** 2:.1f} times as many independent events."
+    )
+
+
+_SENTENCES: dict[str, Callable[[Row, V1Thresholds, float], str]] = {
+    v1.NOT_SIGNIFICANT: _significance,
+    v1.NET_NOT_POSITIVE: _net,
+    v1.SLICE_NEGATIVE: _slices,
+    v1.CAPACITY: _capacity,
+    v1.FEW_DAYS: _days,
+    v1.LOW_N_EFF: _n_eff,
+    v1.MDE_TOO_LARGE: _mde,
+    v1.NO_EVENTS: lambda *_: "it must occur: no event of it lies inside the days.",
+    v1.E1_NOT_PASSED: lambda row, *_: f"its event type {row['event_type']} must pass gate E-1.",
+    v1.BUDGET_SPENT: lambda *_: "fresh dates: this data's budget of trials is spent.",
+    v1.BUDGET_CHANGED: lambda *_: "the same trial budget as it was tested under: run it again.",
+}
+
+
+def _shown(value: float | None, digits: int = 2) -> str:
+    return "unknown" if value is None else f"{value:,.{digits}f}"
