@@ -138,7 +138,7 @@ def _market_tables() -> list[TableSpec]:
     examined = [s.name for s in market.MARKET_DATA[1:]]
     # The day before is the reference of a price series that has no peer.
     datasets = (*_reads("bars_1m_perp", lookback=1), *_reads(*examined))
-    report = _market_table(market.QA_REPORT, datasets, ("market",))
+    report = _market_table(market.QA_REPORT, datasets, ("market", "gate D0"))
     bars = _reads("bars_1m_perp", lookback=LIQUIDITY_LOOKBACK_DAYS)
     universe = _market_table(market.UNIVERSE, (*_reads("qa_report"), *bars))
     return [*landed, aggregate, basis, report, universe]
@@ -224,12 +224,12 @@ def _study_tables() -> list[TableSpec]:
             PHASE2_CANDIDATES,
             "validation",
             candidates,
-            ("family", "costs", "study"),
+            ("family", "costs", "study", "gate V1", "trial budget"),
             Gate.V1,
             "candidate_id",
         ),
         _study_table(
-            BRIDGE_RESULTS, "bridge", bridge, _MONEY, Gate.B, "strategy_id"
+            BRIDGE_RESULTS, "bridge", bridge, (*_MONEY, "gate B"), Gate.B, "strategy_id"
         ),
         _study_table(BLUEPRINTS, "backtest", blueprints, (*_MONEY, "backtest")),
         _study_table(BACKTEST_RETURNS, "backtest", returns, (*_MONEY, "backtest")),

@@ -56,6 +56,10 @@ class ProjectKeys:
         if name == "market":
             market = self._market
             return digest([market.tob_grid_s, market.oi_delay_s, dict(market.datasets)])
+        if name == "trial budget":
+            return digest(self._market.trial_budget)
+        if name.startswith("gate "):
+            return self.gate_hash(Gate(name.removeprefix("gate ")))
         if name == "study":
             return self._digest(partition, self.study_of(partition))
         if name == "family":
