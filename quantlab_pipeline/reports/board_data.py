@@ -88,9 +88,15 @@ class Board:
 
 
 def summarise_gate(
-    gate: Gate, verdicts: Sequence[ItemVerdict], waiver: str | None = None
+    gate: Gate,
+    verdicts: Sequence[ItemVerdict],
+    waiver: str | None = None,
+    thresholds: Mapping[str, Any] | None = None,
 ) -> GateSummary:
-    """A gate's verdicts as one line: outcome, counts, reasons by frequency, thresholds."""
+    """A gate's verdicts as one line: outcome, counts, reasons by frequency, thresholds.
+
+    `thresholds` are all that the gate has; those that no item was measured against are listed too.
+    """
     reasons = Counter(code for v in verdicts for code in v.reasons if v.outcome not in ADMITTED)
     if not verdicts:
         reasons[UPSTREAM_EMPTY] += 1
@@ -102,13 +108,16 @@ def summarise_gate(
         len(verdicts),
         sum(v.outcome in ADMITTED for v in verdicts),
         tuple(ordered),
-        _measures(verdicts),
+        _measures(verdicts, thresholds or {}),
         waiver,
     )
 
 
-def _measures(verdicts: Sequence[ItemVerdict]) -> tuple[Measure, ...]:
-    limits: dict[str, float | None] = {}
+def _measures(
+    verdicts: Sequence[ItemVerdict], thresholds: Mapping[str, Any]
+) -> tuple[Measure, ...]:
+    numbers = {n: v for n, v in thresholds.items() if isinstance(v, int | float)}
+    limits: dict[str, float | None] = {**numbers}
     values: dict[str, list[float]] = {}
     for verdict in verdicts:
         for name, (value, limit) in verdict.measured.items():

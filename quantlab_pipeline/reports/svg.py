@@ -8,27 +8,32 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 WIDTH, HEIGHT, MARGIN = 560, 360, 44
+FLOOR = -6
+"""Lowest t and z on the axes."""
 
 
 def scatter(points: Sequence[tuple[float, float, str]], threshold: float | None) -> Markup:
-    """Naive t (across) against our z (up), one dot a candidate, classed by its status."""
+    """Naive t (across) against our z (up), one dot a candidate, classed by its status.
+
+    What lies below `FLOOR` (dear to trade, not near to passing) is drawn on the edge.
+    """
     if not points:
         return Markup("")
-    reach = max(3.0, *(abs(v) for x, y, _ in points for v in (x, y)), threshold or 0.0)
-    top = math.ceil(reach)
-    step = max(1, top // 4)
+    top = math.ceil(max(3.0, *(v for x, y, _ in points for v in (x, y)), threshold or 0.0))
+    span = top - FLOOR
+    step = max(1, span // 6)
 
     def across(value: float) -> float:
-        return MARGIN + (value + top) / (2 * top) * (WIDTH - 2 * MARGIN)
+        return MARGIN + (max(value, FLOOR) - FLOOR) / span * (WIDTH - 2 * MARGIN)
 
     def up(value: float) -> float:
-        return HEIGHT - MARGIN - (value + top) / (2 * top) * (HEIGHT - 2 * MARGIN)
+        return HEIGHT - MARGIN - (max(value, FLOOR) - FLOOR) / span * (HEIGHT - 2 * MARGIN)
 
     marks = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="Naive t against calendar-time z of {len(points)} candidates">'
     ]
-    for tick in range(-top, top + 1, step):
+    for tick in range(FLOOR, top + 1, step):
         marks.append(
             f'<line class="grid" x1="{across(tick):.1f}" x2="{across(tick):.1f}" '
             f'y1="{MARGIN}" y2="{HEIGHT - MARGIN}"/>'
@@ -39,7 +44,7 @@ def scatter(points: Sequence[tuple[float, float, str]], threshold: float | None)
             f'<text x="{MARGIN - 8}" y="{up(tick) + 4:.1f}" text-anchor="end">{tick}</text>'
         )
     marks.append(
-        f'<line class="same" x1="{across(-top):.1f}" y1="{up(-top):.1f}" '
+        f'<line class="same" x1="{across(FLOOR):.1f}" y1="{up(FLOOR):.1f}" '
         f'x2="{across(top):.1f}" y2="{up(top):.1f}"/>'
     )
     if threshold is not None:

@@ -89,7 +89,11 @@ class StudyOutcome:
     @cached_property
     def gates(self) -> list[GateSummary]:
         """One line a gate."""
-        return [summarise_gate(g, self.verdicts[g], self._waiver(g)) for g in Gate]
+        gates = self.project.gates()
+        return [
+            summarise_gate(g, self.verdicts[g], self._waiver(g), gates.section(g).model_dump())
+            for g in Gate
+        ]
 
     @cached_property
     def candidates(self) -> pl.DataFrame:

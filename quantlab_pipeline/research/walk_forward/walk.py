@@ -29,6 +29,8 @@ from quantlab_pipeline.simulation.engine import CLOSED, RunSettings, simulate
 from quantlab_pipeline.simulation.tape import MarketTables, tapes
 
 Floats = NDArray[np.float64]
+MAD_TO_SIGMA = 1.4826
+"""Ratio of a normal distribution's deviation to its median absolute deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,14 @@ def trials_of(candidates: pl.DataFrame, n_trials: int, n_days: int) -> Trials:
     """Dispersion of the tested candidates' daily Sharpe ratios, z over the root of the days.
 
     Before costs: net of them, trials differ by how dear they are, which is no luck to be beaten.
+    By the median absolute deviation: the few true effects that are looked for must not raise the
+    bar against themselves.
     """
     z = (candidates["gross_bps"] / candidates["se_bps"]).drop_nulls().drop_nans().to_numpy()
-    variance = float(np.var(z / np.sqrt(n_days), ddof=1)) if len(z) > 1 else 0.0
-    return Trials(max(n_trials, 1), variance)
+    if not len(z):
+        return Trials(max(n_trials, 1), 0.0)
+    deviation = MAD_TO_SIGMA * float(np.median(np.abs(z - np.median(z))))
+    return Trials(max(n_trials, 1), deviation**2 / n_days)
 
 
 def variant_trades(
