@@ -180,8 +180,9 @@ def true_contrast_drift(
         np.add.at(steps, first - lo, signs)
         np.add.at(steps, first + horizon_min - lo, -signs)
         weight = np.cumsum(steps)[:-1]
-        drift = np.expm1(truth.drift_log[truth.symbols.index(symbol), lo:hi])
-        total += float(np.dot(weight - weight.mean(), drift))
+        drift = truth.drift_log[truth.symbols.index(symbol), lo:hi]
+        pulled = np.flatnonzero(drift)
+        total += float(np.dot(weight[pulled] - weight.mean(), np.expm1(drift[pulled])))
         n_events += first.size
     return 1e4 * total / n_events - cost_bps if n_events else float("nan")
 
