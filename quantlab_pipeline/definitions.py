@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from quantlab_pipeline.defs.factory import gate_check, table_asset
 from quantlab_pipeline.defs.io_managers import LakeIOManager
 from quantlab_pipeline.defs.jobs import board_job, days_job, study_job
 from quantlab_pipeline.defs.registry import BODIES, GATES, RENEWED
 from quantlab_pipeline.defs.reports.assets import report_assets
-from quantlab_pipeline.defs.resources import EngineResource, LakesResource
+from quantlab_pipeline.defs.resources import CatalogResource, EngineResource, LakesResource
 from quantlab_pipeline.defs.schedules import nightly_schedule
 from quantlab_pipeline.defs.schema_checks import schema_checks
 from quantlab_pipeline.defs.sensors import market_sensors
@@ -42,7 +43,8 @@ def build_defs(
     tables = all_tables(project.features())
     graph = TableGraph(tables, JUDGED_TABLE)
     chosen = [m for m in project.markets() if m.enabled] if markets is None else list(markets)
-    parts: dict[str, list[Any]] = {k: [] for k in ("assets", "checks", "jobs", "schedules", "sensors")}
+    kinds = ("assets", "checks", "jobs", "schedules", "sensors")
+    parts: dict[str, list[Any]] = {kind: [] for kind in kinds}
     for market in chosen:
         jobs = [days_job(market, tables), study_job(market, tables), board_job(market)]
         parts["assets"] += [
@@ -59,8 +61,11 @@ def build_defs(
         parts["schedules"].append(nightly_schedule(market, jobs[0]))
         parts["sensors"] += market_sensors(market, *jobs)
     lakes = LakesResource(project_root=str(project.root), data_root=str(data))
+    duckdb = DuckDBResource(database=":memory:")
     resources = {
         "lakes": lakes,
+        "duckdb": duckdb,
+        "catalog": CatalogResource(lakes=lakes, duckdb=duckdb),
         "engine": EngineResource(threads=os.cpu_count() or 1),
         "lake_io": LakeIOManager(lakes=lakes),
         **overrides,

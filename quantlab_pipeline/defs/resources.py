@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
 from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.storage.catalog import Catalog
 from quantlab_pipeline.storage.lake import Lake
 from quantlab_pipeline.storage.project_lake import open_market_lake, project_of
 from quantlab_pipeline.storage.spec_files import Project
@@ -43,6 +45,17 @@ class LakesResource(dg.ConfigurableResource[Any]):
         if state not in self._lakes:
             self._lakes[state] = open_market_lake(project, market, self.data(), utc_now)
         return self._lakes[state]
+
+
+class CatalogResource(dg.ConfigurableResource[Any]):
+    """SQL over a market's lake, on connections of the DuckDB resource; no data lives in it."""
+
+    lakes: dg.ResourceDependency[LakesResource]
+    duckdb: dg.ResourceDependency[DuckDBResource]
+
+    def catalog(self, market: MarketSpec) -> Catalog:
+        """The market's tables as views, gates in force."""
+        return Catalog(self.lakes.lake(market), self.duckdb.get_connection)
 
 
 class EngineResource(dg.ConfigurableResource[Any]):

@@ -7,9 +7,10 @@ only, so that SQL is no way around a gate. Timestamps are UTC.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     import duckdb
 
 
+Connect = Callable[[], AbstractContextManager[Any]]
+"""Opens a fresh DuckDB connection in memory."""
+
+
 class QueryError(QuantlabError):
     """A query that DuckDB refuses, or a statement that is no query."""
 
@@ -29,8 +34,10 @@ class QueryError(QuantlabError):
 class Catalog:
     """The lake's tables as views, gates in force."""
 
-    def __init__(self, lake: LakeReader) -> None:
+    def __init__(self, lake: LakeReader, connect: Connect | None = None) -> None:
+        """`connect` opens a fresh DuckDB connection in memory (default: DuckDB's own)."""
         self._lake = lake
+        self._connect = connect
 
     def sql(
         self,
@@ -56,7 +63,8 @@ class Catalog:
             except QuantlabError as error:
                 # The word may be no table here; then the query succeeds without it.
                 refused.append(error)
-        with duckdb.connect(":memory:") as connection:
+        opened = duckdb.connect(":memory:") if self._connect is None else self._connect()
+        with opened as connection:
             _open(connection, plans)
             try:
                 _require_query(connection, query)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from quantlab_pipeline.core.clocks import days_between
+from quantlab_pipeline.core.errors import MissingPartitionError
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.storage.catalog import Catalog
+from quantlab_pipeline.storage.project_lake import market_root, open_market_lake, project_of
 from quantlab_pipeline.storage.reader import LakeReader
 from quantlab_pipeline.storage.verdicts import GateRecord
 
@@ -103,6 +107,35 @@ class ReadOnlyLake:
             (gate.value, key, v.item, v.outcome.value, list(v.reasons), record.admissible, current)
             for v in record.items
         ]
+
+
+def open_lake(
+    market: str | None = None, project: Path | None = None, data: Path | None = None
+) -> ReadOnlyLake:
+    """The lake of `market`, read-only, gates in force.
+
+    Without a name, the only market that has data; MissingPartitionError names them if there are
+    several or none. `project` is the folder with `specs/` (default: the working directory), `data`
+    the folder with the lakes (default: $QUANTLAB_DATA, or `<project>/data`).
+    """
+    given = os.environ.get("QUANTLAB_DATA") if data is None else str(data)
+    specs = project_of(project, None if given is None else Path(given))
+    folder = specs.root / "data" if given is None else Path(given)
+    if market is None:
+        there = [m.name for m in specs.markets() if market_root(folder, m.name).is_dir()]
+        if len(there) != 1:
+            raise MissingPartitionError(
+                f"{len(there)} markets have data in {folder}: {', '.join(there) or 'none'}.",
+                'Name one: open_lake("market"), or build one: `quantlab run STUDY`.',
+                markets=there,
+            )
+        market = there[0]
+    return ReadOnlyLake(open_market_lake(specs, specs.market(market), folder, _no_clock))
+
+
+def _no_clock() -> datetime:
+    """What is only read writes no instant."""
+    raise RuntimeError("a read-only lake was asked for the time")
 
 
 def _day(value: date | str) -> date:

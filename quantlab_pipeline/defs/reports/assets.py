@@ -4,12 +4,13 @@ from typing import Any
 
 import dagster as dg
 
+from quantlab_pipeline.core.errors import QuantlabError
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.factory import asset_key, group_of
 from quantlab_pipeline.defs.jobs import BACKLOG, BOARD
 from quantlab_pipeline.defs.partitions import studies_of
 from quantlab_pipeline.defs.reports.artifacts import StudyOutcome, study_outcome, write_artifacts
-from quantlab_pipeline.defs.resources import LakesResource, utc_now
+from quantlab_pipeline.defs.resources import CatalogResource, LakesResource, utc_now
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.storage.project_lake import market_root
 
@@ -30,14 +31,15 @@ def _gate_board(market: MarketSpec) -> dg.AssetsDefinition:
         kinds={"html"},
     )
     def _asset(
-        context: dg.AssetExecutionContext, lakes: LakesResource
+        context: dg.AssetExecutionContext, lakes: LakesResource, catalog: CatalogResource
     ) -> dg.MaterializeResult[None]:
         project = lakes.project()
         study = project.study(context.partition_key)
         outcome = study_outcome(project, market, study, lakes.lake(market), lakes.data(), utc_now)
         folder = market_root(lakes.data(), market.name) / "artifacts" / study.name
         board = write_artifacts(outcome, folder, run_id=context.run_id)
-        return dg.MaterializeResult(metadata=_metadata(outcome, str(board)))
+        metadata = _metadata(outcome, str(board))
+        return dg.MaterializeResult(metadata={**metadata, **_prevalence(catalog, outcome)})
 
     return _asset
 
@@ -66,6 +68,21 @@ def _backlog(market: MarketSpec) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata={"dagster/row_count": backlog.height})
 
     return _asset
+
+
+def _prevalence(catalog: CatalogResource, outcome: StudyOutcome) -> dict[str, Any]:
+    """Events by type over the study's days, by SQL; nothing where a gate refuses the events."""
+    query = "select event_type, count(*) as n from events group by all order by n desc, event_type"
+    study = outcome.study
+    try:
+        rows = catalog.catalog(outcome.market).sql(query, study.first_day, study.last_day)
+    except QuantlabError:
+        return {}
+    table = dg.TableMetadataValue(
+        records=[dg.TableRecord(row) for row in rows.to_dicts()],
+        schema=dg.TableSchema([dg.TableColumn("event_type"), dg.TableColumn("n", type="int")]),
+    )
+    return {"events": table}
 
 
 def _metadata(outcome: StudyOutcome, board: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Worked notebooks, as scripts that the tests run."""
