@@ -245,3 +245,7 @@ def _session(project: Path | None, data: Path | None) -> Session:
 def main() -> None:
     """The entry point."""
     app(prog_name="quantlab")
+
+
+if __name__ == "__main__":
+    main()

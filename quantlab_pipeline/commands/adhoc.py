@@ -136,9 +136,7 @@ def choose(source: Source, folder: Folder) -> tuple[list[str], list[date]]:
 def _covering(spans: Mapping[str, tuple[date, date]], folder: Folder) -> list[str]:
     """Symbols with bars on the days that were asked for; all if none of them has."""
     first, last = folder.first_day, folder.last_day
-    found = [
-        s for s, (a, b) in spans.items() if (first or a) >= a and (last or b) <= b
-    ]
+    found = [s for s, (a, b) in spans.items() if (first or a) >= a and (last or b) <= b]
     return found or list(spans)
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
 from quantlab_pipeline.core.clocks import Clock
@@ -35,8 +38,6 @@ COLOURS = {
 }
 _PLAIN_WIDTH = 120
 _REASONS_SHOWN = 3
-_TOLD_PER_RUN = 10
-"""Lines of progress where nobody watches a bar."""
 
 
 class UsageError(QuantlabError):
@@ -97,13 +98,16 @@ class Session:
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:
-        """A bar on stderr as long as the work goes; some plain lines where it is no terminal."""
-        if not self.err.is_terminal:
-            yield _Lines(self.err, title)
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bar
+        """A bar on stderr as long as the work goes; a line a step where it is no terminal."""
+        with self.bars(title) as (one,):
+            yield one
 
+    @contextmanager
+    def bars(self, *titles: str) -> Iterator[list[Progress]]:
+        """A bar for each of `titles`, for work that goes side by side."""
+        if not self.err.is_terminal:
+            yield [partial(_line, self.err, title) for title in titles]
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -112,23 +116,16 @@ class Session:
             TextColumn("[dim]{task.fields[step]}"),
         )
         with Bar(*columns, console=self.err, transient=True) as bar:
-            task = bar.add_task(title, total=None, step="")
-            yield lambda name, done, total: bar.update(
-                task, completed=done, total=total, step=name
-            )
+            tasks = [bar.add_task(title, total=None, step="") for title in titles]
+            yield [partial(_advance, bar, task) for task in tasks]
 
 
-class _Lines:
-    """Progress as lines: at every tenth of the work."""
+def _line(to: Console, title: str, name: str, done: int, total: int) -> None:
+    to.print(escape(f"{title}: {done}/{total} {name}"), soft_wrap=True)
 
-    def __init__(self, to: Console, title: str) -> None:
-        self._to, self._title, self._tenth = to, title, -1
 
-    def __call__(self, name: str, done: int, total: int) -> None:
-        tenth = _TOLD_PER_RUN * done // max(total, 1)
-        if tenth > self._tenth:
-            self._tenth = tenth
-            self._to.print(f"{self._title}: {done}/{total} {name}", soft_wrap=True)
+def _advance(bar: Bar, task: TaskID, name: str, done: int, total: int) -> None:
+    bar.update(task, completed=done, total=total, step=name)
 
 
 def open_session(root: Path | None, data: Path | None, clock: Clock) -> Session:

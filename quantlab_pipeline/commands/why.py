@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -14,7 +16,12 @@ from quantlab_pipeline.core.fingerprints import short
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict
 from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
 from quantlab_pipeline.reports.board_data import candidate_rows
-from quantlab_pipeline.reports.candidate_story import Row, naive_against_ours, what_it_needs
+from quantlab_pipeline.reports.candidate_story import (
+    Row,
+    naive_against_ours,
+    needed_z,
+    what_it_needs,
+)
 from quantlab_pipeline.storage.spec_errors import nearest
 
 _FIGURES = (
@@ -43,7 +50,7 @@ def why_command(session: Session, what: str | None, study: str | None) -> int:
             f"Run it again: quantlab run {outcome.study.name}.",
         )
     name = _best_reject(outcome) if what is None else _resolve(outcome, what)
-    row = next(iter(outcome.candidates.filter(candidate_id=name).iter_rows(named=True)), None)
+    row = next(outcome.candidates.filter(candidate_id=name).iter_rows(named=True), None)
     if row is not None:
         explain_candidate(session, outcome, row)
     for gate, verdict in _verdicts_on(outcome, name):
@@ -76,7 +83,8 @@ def explain_artifact(session: Session, outcome: StudyOutcome, name: str) -> None
     manifest = json.loads((folder / "run_manifest.json").read_bytes())
     stem = name.rpartition(".")[0]
     chosen = list(manifest["tables"]) if name in _EVERYTHING else [_MADE_FROM.get(name, stem)]
-    table = Table(title=f"{name} of study {outcome.study.name}", title_justify="left")
+    title = f"{name} of study {outcome.study.name}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for column in ("table", "partitions", "fingerprint", "code", "tainted by"):
         table.add_column(column, overflow="fold")
     for each in chosen:
@@ -123,7 +131,7 @@ def _best_reject(outcome: StudyOutcome) -> str:
 def _resolve(outcome: StudyOutcome, what: str) -> str:
     """The item that `what` names or alone begins. UsageError with the nearest names otherwise."""
     items = [v.item for verdicts in outcome.verdicts.values() for v in verdicts]
-    names = list(dict.fromkeys([*outcome.candidates["candidate_id"], *items]))
+    names: list[str] = list(dict.fromkeys([*outcome.candidates["candidate_id"], *items]))
     if what in names:
         return what
     starts = [n for n in names if n.startswith(what)]
@@ -149,6 +157,8 @@ def _verdict_table(gate: Gate, verdict: ItemVerdict) -> Table:
     table = Table(
         title=f"{gate.value} [{colour}]{verdict.outcome.value}[/]{escape(reasons)}",
         title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
     )
     table.add_column("threshold")
     table.add_column("needs", justify="right")
@@ -170,9 +180,10 @@ def _needs(session: Session, outcome: StudyOutcome, row: Row) -> None:
 
 
 def _z_needed(outcome: StudyOutcome, row: Row) -> float:
-    from quantlab_pipeline.research.validation.multiplicity import first_step_z
-
-    return first_step_z(outcome.project.gates().v1.q, max(int(row["m_budget"]), 1))
+    """What the row needs beside the significant ones, itself not counted."""
+    q = outcome.project.gates().v1.q
+    others = outcome.candidates.filter(pl.col("candidate_id") != row["candidate_id"])
+    return needed_z(q, int(row["m_budget"]), others.filter(pl.col("q_bh") <= q).height)
 
 
 def _number(value: Any) -> str:

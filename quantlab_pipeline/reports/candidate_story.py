@@ -16,15 +16,22 @@ from quantlab_pipeline.research.validation.spec import V1Thresholds
 Row = Mapping[str, Any]
 
 
+def needed_z(q: float, budget: int, kept: int) -> float:
+    """The z that one more candidate needs beside `kept` ones at level `q`: BH's next step."""
+    from quantlab_pipeline.research.validation.multiplicity import first_step_z
+
+    return first_step_z(q * (kept + 1), max(budget, 1))
+
+
 def naive_against_ours(row: Row, z_needed: float) -> str:
-    """The plain t-test's answer beside ours; `z_needed` is that of the budget's first BH step."""
+    """The plain t-test's answer beside ours; `z_needed` as `needed_z` gives it."""
     naive, ours = row["z_naive"], binding_z(row)
     if naive is None or ours is None:
         return "It was not tested, so there is no t to compare."
     verdict = "significant" if naive > NAIVE_Z else "not significant"
     return (
         f"A plain t-test on the same events says t = {naive:.2f}: {verdict} at 5 % one-sided. With "
-        f"overlap, common shocks and the symbols' own drift counted, z = {ours:.2f}; the best of "
+        f"overlap, common shocks and the symbols' own drift counted, z = {ours:.2f}; one more among "
         f"{row['m_budget']:,} trials needs {z_needed:.2f}."
     )
 
