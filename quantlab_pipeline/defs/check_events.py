@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
-from quantlab_pipeline.core.verdicts import ADMITTED, Gate, ItemVerdict, overall
+from quantlab_pipeline.core.verdicts import ADMITTED, Gate, ItemVerdict, Outcome, overall
 
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -29,23 +29,50 @@ def evaluations(
     gate: Gate,
     judged: Mapping[str, Sequence[ItemVerdict]],
 ) -> Iterator[Any]:
-    """One evaluation per partition, then the empty output that Dagster expects.
+    """One evaluation per partition of a gate, then the empty output that Dagster expects.
 
-    An evaluation passes if the gate as a whole admits; it blocks only where no item is left, so
-    that one symbol's bad day does not stop the month.
+    An evaluation passes if the gate as a whole admits. It blocks where nothing is left in the whole
+    run, so that a day on which the venue was down, or which is not published yet, does not stop the
+    month; the lake lets no one read such a day. A failed feature refuses the table, so it blocks.
     """
-    targets = _materializations(context, asset_key, list(judged))
-    for partition, verdicts in judged.items():
-        outcome = overall(gate, verdicts)
-        admitted = outcome in ADMITTED
+    outcomes = {partition: overall(gate, verdicts) for partition, verdicts in judged.items()}
+    nothing_left = not any(outcome in ADMITTED for outcome in outcomes.values())
+    shown = {
+        partition: Shown(
+            passed=outcome in ADMITTED,
+            blocking=nothing_left or (gate is Gate.PIT1 and outcome is Outcome.FAIL),
+            metadata=_metadata(outcome, judged[partition]),
+        )
+        for partition, outcome in outcomes.items()
+    }
+    yield from show(context, asset_key, check_name(gate), shown)
+
+
+class Shown(NamedTuple):
+    """What the UI is told of one partition."""
+
+    passed: bool
+    metadata: Mapping[str, Any]
+    blocking: bool = False
+
+
+def show(
+    context: dg.AssetCheckExecutionContext,
+    asset_key: dg.AssetKey,
+    name: str,
+    shown: Mapping[str, Shown],
+) -> Iterator[Any]:
+    """An evaluation of the check `name` for each partition, and the check's empty output."""
+    targets = _materializations(context, asset_key, list(shown))
+    for partition, told in shown.items():
         yield dg.AssetCheckEvaluation(
             asset_key=asset_key,
-            check_name=check_name(gate),
-            passed=admitted,
-            metadata=_metadata(outcome, verdicts),
+            check_name=name,
+            passed=told.passed,
+            metadata=told.metadata,
             severity=dg.AssetCheckSeverity.ERROR,
             partition=partition,
-            blocking=not admitted,
+            blocking=told.blocking and not told.passed,
             target_materialization_data=targets.get(partition),
         )
     output = context.op_execution_context.op_def.output_defs[0].name
@@ -73,12 +100,18 @@ def _metadata(outcome: str, verdicts: Sequence[ItemVerdict]) -> dict[str, Any]:
 def _materializations(
     context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey, partitions: list[str]
 ) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
-    wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=partitions)
-    records = context.instance.fetch_materializations(wanted, limit=2 * len(partitions)).records
-    newest: dict[str, AssetCheckEvaluationTargetMaterializationData] = {}
-    for record in records:
-        if record.partition_key is not None and record.partition_key not in newest:
-            newest[record.partition_key] = AssetCheckEvaluationTargetMaterializationData(
-                storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-            )
-    return newest
+    """The newest materialization of each partition, which its evaluation speaks of."""
+    newest = context.instance.get_latest_storage_id_by_partition(
+        asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
+    )
+    if not newest:
+        return {}
+    wanted = dg.AssetRecordsFilter(asset_key=asset_key, storage_ids=sorted(newest.values()))
+    records = context.instance.fetch_materializations(wanted, limit=len(newest)).records
+    return {
+        record.partition_key: AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+        for record in records
+        if record.partition_key is not None
+    }

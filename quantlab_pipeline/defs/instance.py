@@ -14,6 +14,8 @@ _CONFIG = """\
 # Written once by quantlab; yours to change.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 run_monitoring:
   enabled: true
 run_retries:
