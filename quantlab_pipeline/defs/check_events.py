@@ -23,6 +23,10 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
+SHOWN = 200
+"""Items in a check's table; all are in `gate_verdicts.json`."""
+
+
 def evaluations(
     context: dg.AssetCheckExecutionContext,
     asset_key: dg.AssetKey,
@@ -41,7 +45,7 @@ def evaluations(
         partition: Shown(
             passed=outcome in ADMITTED,
             blocking=nothing_left or (gate is Gate.PIT1 and outcome is Outcome.FAIL),
-            metadata=_metadata(outcome, judged[partition]),
+            metadata=_metadata(gate, outcome, judged[partition]),
         )
         for partition, outcome in outcomes.items()
     }
@@ -84,10 +88,13 @@ def check_name(gate: Gate) -> str:
     return gate.value.replace("-", "_")
 
 
-def _metadata(outcome: str, verdicts: Sequence[ItemVerdict]) -> dict[str, Any]:
+def _metadata(gate: Gate, outcome: str, verdicts: Sequence[ItemVerdict]) -> dict[str, Any]:
+    # First what a person looks for: what is wrong with the data, or what survived the search.
+    first = gate in (Gate.D0, Gate.PIT1, Gate.E1)
+    order = sorted(verdicts, key=lambda v: ((v.outcome in ADMITTED) == first, v.rank, v.item))
     rows = [
         {"item": v.item, "verdict": v.outcome.value, "reasons": ", ".join(v.reasons)}
-        for v in sorted(verdicts, key=lambda v: (v.outcome in ADMITTED, v.rank, v.item))[:200]
+        for v in order[:SHOWN]
     ]
     passed = sum(v.outcome in ADMITTED for v in verdicts)
     table = dg.TableMetadataValue(
