@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from quantlab_pipeline.core.clocks import MINUTE
+from quantlab_pipeline.core.point_in_time import asof_join
+
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
@@ -42,18 +45,9 @@ def settlements(funding: pl.DataFrame, mark_index: pl.DataFrame | None = None) -
         "mark_price",
     ).sort("symbol", "ts")
     if mark_index is not None and mark_index.height:
-        marks = mark_index.select("symbol", "ts", pl.col("mark_price").alias("minute_mark"))
-        rows = (
-            rows.sort("ts")
-            .join_asof(
-                marks.sort("ts"),
-                on="ts",
-                by="symbol",
-                strategy="backward",
-                tolerance="2m",
-                check_sortedness=False,
-            )
-            .with_columns(pl.coalesce("mark_price", "minute_mark"))
-            .sort("symbol", "ts")
+        # The venue charged on the mark as it was, whenever its bar came to be known.
+        marks = mark_index.select("symbol", "ts", minute_mark="mark_price", available_at="ts")
+        rows = asof_join(rows, marks, ["minute_mark"], max_age=2 * MINUTE).with_columns(
+            pl.coalesce("mark_price", "minute_mark")
         )
     return rows.select("symbol", "stamp_us", "rate", pl.col("mark_price").fill_null(np.nan))

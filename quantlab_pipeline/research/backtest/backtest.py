@@ -17,6 +17,7 @@ import polars as pl
 from quantlab_pipeline.core.clocks import DAY_US, TS, day_end, day_of
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.instruments import Instrument
+from quantlab_pipeline.core.point_in_time import asof_join
 from quantlab_pipeline.core.records import Record
 from quantlab_pipeline.research.backtest.blueprint import Blueprint, intents_of
 from quantlab_pipeline.research.backtest.schema import BACKTEST_RETURNS
@@ -199,17 +200,12 @@ def _held_days(
 
 def _marks(symbols: pl.Series, midnight: I64, bars: pl.DataFrame) -> F64:
     """Last close at or before each midnight (days since 1970)."""
-    wanted = pl.DataFrame({"symbol": symbols, "at": pl.Series(midnight * DAY_US).cast(TS)})
+    wanted = pl.DataFrame({"symbol": symbols, "midnight": pl.Series(midnight * DAY_US).cast(TS)})
     ordered = bars.sort("symbol", "ts")
     by_day = ordered.group_by("symbol", day_of().alias("day"), maintain_order=True)
-    last = by_day.agg(pl.col("ts", "close").last())
-    closes = last.select("symbol", pl.col("ts").alias("at"), "close").sort("at")
-    joined = (
-        wanted.with_row_index("row")
-        .sort("at", maintain_order=True)
-        .join_asof(closes, on="at", by="symbol", strategy="backward", check_sortedness=False)
-        .sort("row")
-    )
+    # Books are kept by what the close was, a correction that came late included.
+    closes = by_day.agg(pl.col("ts", "close").last()).with_columns(available_at="ts")
+    joined = asof_join(wanted, closes, ["close"], decided_at="midnight")
     return joined["close"].fill_null(float("nan")).to_numpy()
 
 
