@@ -84,8 +84,22 @@ def no_path_of_a_machine(module: Module) -> Iterator[str]:
 
 
 def annotations_are_postponed(module: Module) -> Iterator[str]:
-    if module.tree.body[1:] and "from __future__ import annotations" not in module.text:
+    postponed = "from __future__ import annotations" in module.text
+    if module.tree.body[1:] and not postponed and not _dagster_resolves_annotations(module):
         yield f"{module.place} lacks `from __future__ import annotations`"
+
+
+def _dagster_resolves_annotations(module: Module) -> bool:
+    """Whether Dagster evaluates annotations of this module while it loads.
+
+    It does so for functions that it decorates, and for resources and IO managers: names that are
+    local to a factory, or annotations of a generic field, do not resolve there once postponed.
+    """
+    decorated = (d for node in functions(module.tree) for d in node.decorator_list)
+    classes = (node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef))
+    rim = [*decorated, *(base for node in classes for base in node.bases)]
+    texts = (ast.unparse(node) for node in rim)
+    return module.inside.startswith("defs/") and any(text.startswith("dg.") for text in texts)
 
 
 def comments_say_why_and_are_few(module: Module) -> Iterator[str]:
@@ -110,6 +124,18 @@ LAWS: list[tuple[Law, str]] = [
     (annotations_are_postponed, '"""A."""\nx = 1\n'),
     (comments_say_why_and_are_few, "x = 1  # one\n" * 60),
 ]
+
+
+DAGSTER_READS_IT = '"""A."""\nimport dagster as dg\n@dg.asset\ndef f(context: dg.Context): ...\n'
+
+
+def test_annotations_may_stand_where_dagster_resolves_them_and_nowhere_else() -> None:
+    def found(place: str, text: str) -> list[str]:
+        return list(annotations_are_postponed(Module(f"quantlab_pipeline/{place}", text)))
+
+    assert not found("defs/x.py", DAGSTER_READS_IT)
+    assert len(found("core/x.py", DAGSTER_READS_IT)) == 1
+    assert len(found("defs/x.py", DAGSTER_READS_IT.replace("@dg.asset\n", ""))) == 1
 
 
 @pytest.mark.parametrize("law", [law for law, _ in LAWS], ids=lambda f: f.__name__)

@@ -1,9 +1,9 @@
-"""Assets and checks from the table registry: one asset a (market, table), one check a (market, gate).
+"""Assets and checks from the table registry: an asset a (market, table), a check a (market, gate).
 
 Here Dagster's contexts become a `StageRun`. What a table's body does stands in `<stage>/assets.py`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -103,7 +103,8 @@ def gate_check(
     """The blocking check of one gate: verdicts into the lake first, then events for the UI."""
     key = asset_key(market, table.name)
 
-    @dg.asset_check(
+    # The decorator's type forgets that a check may yield its evaluations, one a partition.
+    @dg.asset_check(  # type: ignore[arg-type]
         asset=key,
         name=check_name(gate),
         description=CHECK_SENTENCES[gate],
@@ -153,7 +154,7 @@ def stage_run(
 
 
 def upstream_of(table: TableSpec, graph: TableGraph) -> list[str]:
-    """Tables that must be there first: those read, and those judged by a gate that a read relies on."""
+    """Tables that must be there first: those read, and those whose gate a read relies on."""
     names = [read.table for read in table.reads]
     gates = [gate for name in names for gate in graph.gates_of_read(table.name, name)]
     return list(dict.fromkeys([*names, *(graph.judged(gate) for gate in gates)]))

@@ -70,4 +70,6 @@ class EngineResource(dg.ConfigurableResource[Any]):
         from quantlab_pipeline.simulation import engine
 
         assert engine.simulate is not None
-        numba.set_num_threads(min(self.threads, numba.config.NUMBA_NUM_THREADS))
+        # numba makes its settings while it is imported, where no type checker sees them.
+        most: int = vars(numba.config)["NUMBA_NUM_THREADS"]
+        numba.set_num_threads(min(self.threads, most))

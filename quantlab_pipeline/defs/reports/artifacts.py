@@ -18,6 +18,7 @@ import polars as pl
 
 from quantlab_pipeline.core.clocks import Clock
 from quantlab_pipeline.core.errors import QuantlabError
+from quantlab_pipeline.core.tables import PartitionKind
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate, ItemVerdict, Outcome
 from quantlab_pipeline.reports.board_data import (
     Board,
@@ -74,7 +75,7 @@ class StudyOutcome:
         for gate in Gate:
             daily = self.lake.graph.spec(JUDGED_TABLE[gate]).partition == "day"
             partitions: Sequence[date | str] = self.study.days if daily else [self.study.name]
-            kind = "day" if daily else "study"
+            kind: PartitionKind = "day" if daily else "study"
             judged = self.lake.judged_of(gate, partitions)
             keys = [k for k in (partition_key(kind, p) for p in partitions) if k in judged]
             records = [self.lake.verdicts.current(gate, key) for key in keys]
