@@ -171,8 +171,9 @@ def _surprises(
 def _close(session: Session) -> None:
     data = escape(str(session.data))
     session.say(f"Everything lies in {data}. What to type next:")
-    session.say(
-        f"  quantlab why --study {PLANTED}      the best candidate that was refused, and why"
-    )
-    session.say("  quantlab ui                            the same in Dagster's UI")
-    session.say("  quantlab run --source freqtrade --path user_data/data/binance    your own data")
+    for command, what in (
+        (f"quantlab why --study {PLANTED}", "the best candidate that was refused, and why"),
+        ("quantlab ui", "the same in Dagster's UI"),
+        ("quantlab run --source freqtrade --path user_data/data/binance", "your own data"),
+    ):
+        session.say(f"  {command:<64}{what}")

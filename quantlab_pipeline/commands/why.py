@@ -35,6 +35,8 @@ _MADE_FROM = {
     "portfolio_report.json": "portfolio",
 }
 _SHOWN_MATCHES = 5
+_CEILINGS = (Gate.D0, Gate.PIT1)
+_AT_MOST = ("q", "mde80_bps")
 
 
 def why_command(session: Session, what: str | None, study: str | None) -> int:
@@ -164,7 +166,9 @@ def _verdict_table(gate: Gate, verdict: ItemVerdict) -> Table:
     table.add_column("needs", justify="right")
     table.add_column("measured", justify="right")
     for name, (value, limit) in verdict.measured.items():
-        table.add_row(name, _number(limit), _number(value))
+        least = gate not in _CEILINGS and not name.startswith("max_") and name not in _AT_MOST
+        needs = "" if limit is None else f"{'>=' if least else '<='} {_number(limit)}"
+        table.add_row(name, needs, _number(value))
     return table
 
 

@@ -65,7 +65,7 @@ class TableSchema:
         return frame.select(self.names).sort(*self.key)
 
     def validate(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return `frame` if it is exactly of this schema and its key is unique, else SchemaError."""
+        """`frame` itself if it is exactly of this schema with a unique key, else SchemaError."""
         import pandera.errors
         import pandera.polars as pa
 
@@ -102,5 +102,6 @@ def _first_failure(error: Any) -> str:
     cases = getattr(error, "failure_cases", None)
     if isinstance(cases, pl.DataFrame) and cases.height:
         row = cases.row(0, named=True)
-        return f"column {row.get('column')}: {row.get('check')} failed for {row.get('failure_case')}"
+        value = row.get("failure_case")
+        return f"column {row.get('column')}: {row.get('check')} failed for {value}"
     return str(error).splitlines()[0]

@@ -56,7 +56,7 @@ class LookaheadError(QuantlabError):
 
 
 class GateNotPassedError(QuantlabError):
-    """A gated table was asked for without a current verdict that admits it. Code GATE_NOT_PASSED."""
+    """A gated table without a current verdict that admits it was asked for: GATE_NOT_PASSED."""
 
     exit_code = 3
     code = "GATE_NOT_PASSED"

@@ -31,8 +31,8 @@ def asof_join(
 ) -> pl.DataFrame:
     """`decisions` with `columns` of the newest fact that was available at each decision.
 
-    A decision at t0 sees facts with `available_at <= t0`. With `max_age`, a fact whose `ts` is older
-    than t0 - max_age gives null, and so does the absence of any fact. Rows and their order stay.
+    A decision at t0 sees facts with `available_at <= t0`. With `max_age`, a fact whose `ts` lies
+    before t0 - max_age gives null, and so does the absence of any fact. Rows and their order stay.
     """
     known = (
         known_facts(facts, by)

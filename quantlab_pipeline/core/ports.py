@@ -42,8 +42,8 @@ class RawSink(Protocol):
 class Trial:
     """One candidate's registration or result in the trial ledger.
 
-    `candidate_hash` is METHOD 2.1's identity; `p_value` is None until a result exists or where the
-    candidate could not be tested; `status` is its V1 outcome.
+    `candidate_hash` is the candidate's identity; `p_value` is None until a result exists or where
+    the candidate could not be tested; `status` is its V1 outcome.
     """
 
     candidate_hash: str
@@ -54,7 +54,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """The ledger as a verdict saw it: head digest, distinct candidates counted, budget of trials."""
+    """The ledger as a verdict saw it: head digest, distinct candidates, budget of trials."""
 
     head: str
     n_trials: int

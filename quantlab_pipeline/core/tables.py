@@ -1,4 +1,4 @@
-"""What a table of the lake is: its schema, its partitions, what it is made from, which gate judges it.
+"""What a table of the lake is: schema, partitions, what it is made from, which gate judges it.
 
 Only the types live here; the tables themselves are listed in `research.tables`.
 """
@@ -31,10 +31,10 @@ class Read:
 class TableSpec:
     """One table: grain (its docstring for people), partitions, upstreams, gate and code.
 
-    `gate` is the gate whose verdicts guard every load of this table. `item_column` says which column
-    holds the judged item, `"*column"` that the items are columns themselves (PIT-1). `modules` are
-    the dotted names whose code, with all that they import, makes the table. `specs` are the names
-    of the spec documents that shape it.
+    `gate` is the gate whose verdicts guard every load of this table. `item_column` says which
+    column holds the judged item, `"*column"` that the items are columns themselves (PIT-1).
+    `modules` are the dotted names whose code, with all that they import, makes the table. `specs`
+    are the names of the spec documents that shape it.
     """
 
     name: str

@@ -53,7 +53,7 @@ class ItemVerdict:
 
 
 def overall(gate: Gate, verdicts: Iterable[ItemVerdict]) -> Outcome:
-    """The gate as a whole: PASS if any item passes (PIT-1: every evaluable one), else by precedence.
+    """The gate as a whole: PASS if any item passes (PIT-1: all evaluable ones), else by precedence.
 
     No items: NOT_EVALUABLE.
     """

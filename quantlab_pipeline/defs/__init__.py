@@ -1,1 +1,1 @@
-"""The only Dagster: resources, IO managers, partitions, jobs, schedules, gates as checks, assets."""
+"""The only Dagster: resources, IO managers, partitions, jobs, schedules, assets, gate checks."""

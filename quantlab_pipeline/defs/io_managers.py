@@ -1,4 +1,4 @@
-"""How an asset's rows get into the lake and out of it: through its one door, whole ranges at once."""
+"""How an asset's rows get into the lake and out: through its one door, whole ranges at once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Dagster's partitions: days of a market, and its studies. Symbols lie inside a day, in the lake."""
+"""Dagster's partitions: a market's days, and its studies. Symbols lie inside a day, in the lake."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ class StageRun:
         return frame.filter(pl.col("symbol").is_in(self.symbols)) if "symbol" in frame else frame
 
     def scan(self, name: str) -> pl.LazyFrame:
-        """The same as `load` of an upstream day table, lazily; what may be opened is settled now."""
+        """An upstream day table as `load` reads it, lazily; what may be opened is settled now."""
         frame = self.lake.scan(name, self.days_read(name))
         return frame.filter(pl.col("symbol").is_in(self.symbols))
 

@@ -31,8 +31,8 @@ def naive_against_ours(row: Row, z_needed: float) -> str:
     verdict = "significant" if naive > NAIVE_Z else "not significant"
     return (
         f"A plain t-test on the same events says t = {naive:.2f}: {verdict} at 5 % one-sided. With "
-        f"overlap, common shocks and the symbols' own drift counted, z = {ours:.2f}; one more among "
-        f"{row['m_budget']:,} trials needs {z_needed:.2f}."
+        f"overlap, common shocks and the symbols' own drift counted, z = {ours:.2f}; one more "
+        f"survivor among {row['m_budget']:,} trials needs {z_needed:.2f}."
     )
 
 

@@ -29,12 +29,8 @@ def scatter(points: Sequence[tuple[float, float, str]], threshold: float | None)
     def up(value: float) -> float:
         return HEIGHT - MARGIN - (max(value, FLOOR) - FLOOR) / span * (HEIGHT - 2 * MARGIN)
 
-    marks = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="Naive t against calendar-time z of {len(points)} candidates">'
-    ]
-    for tick in range(FLOOR, top + 1, step):
-        marks.append(
+    def tick_marks(tick: int) -> str:
+        return (
             f'<line class="grid" x1="{across(tick):.1f}" x2="{across(tick):.1f}" '
             f'y1="{MARGIN}" y2="{HEIGHT - MARGIN}"/>'
             f'<line class="grid" y1="{up(tick):.1f}" y2="{up(tick):.1f}" '
@@ -43,6 +39,10 @@ def scatter(points: Sequence[tuple[float, float, str]], threshold: float | None)
             f'text-anchor="middle">{tick}</text>'
             f'<text x="{MARGIN - 8}" y="{up(tick) + 4:.1f}" text-anchor="end">{tick}</text>'
         )
+
+    label = f"Naive t against calendar-time z of {len(points)} candidates"
+    marks = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">']
+    marks += [tick_marks(tick) for tick in range(FLOOR, top + 1, step)]
     marks.append(
         f'<line class="same" x1="{across(FLOOR):.1f}" y1="{up(FLOOR):.1f}" '
         f'x2="{across(top):.1f}" y2="{up(top):.1f}"/>'

@@ -1,2 +1,3 @@
-"""The pipeline, in the order of its imports:
-market_data, features | labels, events, validation, bridge, backtest, walk_forward, portfolio, atlas."""
+"""The pipeline, in the order of its imports: market_data, features | labels, events, validation,
+bridge, backtest, walk_forward, portfolio, atlas.
+"""

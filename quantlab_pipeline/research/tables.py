@@ -50,7 +50,7 @@ GATE_MODULES = {
         (Gate.P, "portfolio"),
     )
 }
-"""The modules whose code gives each gate's verdicts: the gate with all that it imports, its glue."""
+"""The modules whose code gives each gate's verdicts: the gate with all it imports, its glue."""
 
 JUDGED_TABLE = {
     Gate.D0: "qa_report",
@@ -78,16 +78,16 @@ _GRAINS = {
     "for and not found. D0 judges it.",
     "universe": "One row per member symbol of the day. An absent symbol failed D0 or had no data. "
     "Read by features.",
-    "features_pt": "One row per (symbol, minute) of the universe: what could be known at `ts`. Null "
-    "is warm-up or missing input. Read by events and validation.",
-    "labels_fwd": "One row per (symbol, minute): log return and extremes from the first price after "
-    "the decision to the end of each horizon. A horizon that has not resolved is null, and no "
-    "reader may take it for a value.",
+    "features_pt": "One row per (symbol, minute) of the universe: what could be known at `ts`. "
+    "Null is warm-up or missing input. Read by events and validation.",
+    "labels_fwd": "One row per (symbol, minute): log return and extremes from the first price "
+    "after the decision to the end of each horizon. A horizon that has not resolved is null, and "
+    "no reader may take it for a value.",
     "events": "One row per (symbol, event type, occurrence), from features alone, so that the "
     "newest day has events. Read by validation.",
     "event_quality": "One row per event type of the registry: prevalence, overlap, join.",
-    "phase2_candidates": "One row per (event type, bucket, horizon, template, side): its effect net "
-    "of cost and whether it stands. All are counted, also those that could not be tested.",
+    "phase2_candidates": "One row per (event type, bucket, horizon, template, side): its effect "
+    "net of cost and whether it stands. All are counted, also those that could not be tested.",
     "bridge_results": "One row per V1 survivor, executed at quotes with latency, fees, funding.",
     "blueprints": "One row per B survivor: an executable strategy, as a document.",
     "backtest_returns": "One row per (strategy, day): return of a fixed notional.",

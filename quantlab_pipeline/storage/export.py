@@ -6,7 +6,6 @@ what else they hold, is the reports' matter.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -43,7 +42,7 @@ def stream_days(
     finally:
         if writer is not None:
             writer.close()
-    os.replace(temp, path)
+    temp.replace(path)
     return rows
 
 

@@ -237,7 +237,8 @@ class LakeReader:
     @contextmanager
     def one_look(self) -> Iterator[None]:
         """Everything read inside sees the lake as it was at the first read; what is made from it is
-        then of one state. Nothing may be written or judged inside."""
+        then of one state. Nothing may be written or judged inside.
+        """
         self._held = self._new_walk()
         try:
             yield

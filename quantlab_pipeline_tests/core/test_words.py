@@ -32,7 +32,7 @@ PRICES = columns.TableSchema(
 
 def test_an_error_crosses_processes_with_its_fields() -> None:
     error = GateNotPassedError("D0 is red.", "Run it.", gate="D0")
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is GateNotPassedError
     assert (str(copy), copy.fields, copy.exit_code) == ("D0 is red. Run it.", {"gate": "D0"}, 3)
 

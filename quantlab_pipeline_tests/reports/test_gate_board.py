@@ -1,4 +1,4 @@
-"""The board says what the verdicts say, opens without a network, and is the same bytes each time."""
+"""The board says what the verdicts say, opens without a network, and is the same bytes again."""
 
 from __future__ import annotations
 

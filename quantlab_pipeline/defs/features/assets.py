@@ -40,7 +40,7 @@ def features_pt(run: StageRun) -> Made:
 
 
 def pit1(run: StageRun) -> Judged:
-    """Gate PIT-1: the range is attacked at a few instants; each day carries the range's verdicts."""
+    """Gate PIT-1: the range is attacked at a few instants; each day carries its verdicts."""
     from quantlab_pipeline.research.features.gate import judge_pit1
 
     features = run.own()

@@ -1,4 +1,4 @@
-"""Which source a market has, where its raw bytes go, and whether a landed day is still what was sent.
+"""Which source a market has, where its raw bytes go, whether a landed day is still what was sent.
 
 The composition of sources with storage: neither knows the other.
 """

@@ -1,4 +1,4 @@
-"""The gate board and the study's artifacts, and the research backlog: read from verdicts, never gated."""
+"""The gate board, the study's artifacts, the research backlog: made from verdicts, never gated."""
 
 from typing import Any
 

@@ -25,7 +25,7 @@ SCHEMA = {
 
 _NEXT = {
     "SURVIVED": "execute it: bridge and walk-forward",
-    "UNDERPOWERED": "collect more days or symbols; the effect looked for was below what can be seen",
+    "UNDERPOWERED": "collect more days or symbols; an effect of the size sought could not be seen",
     "FALSIFIED": "do not ask again on these days; new data re-opens the question",
     "NOT_EVALUABLE": "get the missing dataset, or mend the event's definition",
 }

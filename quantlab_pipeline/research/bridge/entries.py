@@ -25,7 +25,7 @@ def signed_entries(
     family: CandidateFamily,
     costs: CostModel,
 ) -> pl.DataFrame:
-    """One row per (candidate, event) that the candidate's rule trades: `ENTRY_COLUMNS`, severity, stress.
+    """One row per (candidate, event) that the rule trades: `ENTRY_COLUMNS`, severity, stress.
 
     `candidates` needs `CANDIDATE_COLUMNS`. `ts` is the first minute at which the event was known;
     features are joined as known then. An event without a sign (null feature, inside the bounds) is

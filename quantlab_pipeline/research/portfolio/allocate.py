@@ -26,7 +26,7 @@ class Allocation:
 
 
 def shrunk_covariance(returns: Vector) -> Vector:
-    """Ledoit-Wolf shrinkage towards a scaled identity; shape (days, n) to (n, n), positive definite."""
+    """Ledoit-Wolf shrinkage towards a scaled identity: (days, n) to (n, n), positive definite."""
     from sklearn.covariance import ledoit_wolf
 
     covariance = np.asarray(ledoit_wolf(returns)[0], dtype=np.float64)
@@ -52,9 +52,8 @@ def allocate(
     weights = cp.Variable(n, nonneg=True)
     change = cp.abs(weights - drifted)
     per_day = 1e-4 / spec.rebalance_days
-    cost = per_day * (
-        spec.turnover_cost_bps * cp.sum(change) + spec.impact_cost_bps * cp.sum(cp.power(change, 1.5))
-    )
+    impact = cp.sum(cp.power(change, 1.5))
+    cost = per_day * (spec.turnover_cost_bps * cp.sum(change) + spec.impact_cost_bps * impact)
     risk = cp.quad_form(weights, cp.psd_wrap(covariance))
     limits = [weights <= spec.weight_cap, cp.sum(weights) <= spec.gross_cap]
     limits += [

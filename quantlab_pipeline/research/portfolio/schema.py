@@ -1,4 +1,4 @@
-"""The columns of `portfolio`: one row per strategy; the `book_` columns repeat the whole's figures."""
+"""The columns of `portfolio`: one row per strategy; `book_` columns repeat the whole's figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PORTFOLIO = TableSchema(
         _book("cost_bps_per_day", "bps/day", "Cost and impact of changing weights."),
         _book("vol_bps_per_day", "bps/day", "Deviation of the daily return."),
         _book("sharpe", "1/sqrt(year)", "Annualised by sqrt(365)."),
-        _book("stress_sharpe", "1/sqrt(year)", "The same if all correlations rose to the stress's."),
+        _book("stress_sharpe", "1/sqrt(year)", "The same with all correlations at the stress's."),
         _book("max_drawdown_bps", "bps", "Deepest fall from a peak."),
         _book("turnover_per_day", "1/day", "Mean share of capital that changed hands."),
         _book("capacity_usd", "USD", "Capital at which the first cluster is full."),

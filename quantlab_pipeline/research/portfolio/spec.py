@@ -1,4 +1,4 @@
-"""What a portfolio may be asked to be: caps, costs of change, risk aversion, and gate P's thresholds."""
+"""What may be asked of a portfolio: caps, costs of change, risk aversion, gate P's thresholds."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def judge_v1(
         outcome, reasons = judge_row(row, thresholds)
         if spent or (ledger is not None and row["m_budget"] != ledger.budget):
             outcome, reasons = Outcome.NOT_EVALUABLE, (BUDGET_SPENT if spent else BUDGET_CHANGED,)
-        measured = _measured(row, thresholds)
-        verdicts.append(ItemVerdict(row["candidate_id"], outcome, reasons, measured, _rank(row, thresholds)))
+        measured, rank = _measured(row, thresholds), _rank(row, thresholds)
+        verdicts.append(ItemVerdict(row["candidate_id"], outcome, reasons, measured, rank))
     return verdicts
 
 
@@ -117,7 +117,7 @@ def _measured(row: Row, thresholds: V1Thresholds) -> dict[str, tuple[float | Non
 
 
 def _rank(row: Row, thresholds: V1Thresholds) -> float:
-    """Lower is better. A z of a handful of events is no z: what is too thin ranks behind the rest."""
+    """Lower is better. A z of a handful of events is no z: what is too thin ranks last."""
     if row["z_raw"] is None or row["z_contrast"] is None:
         return UNRANKED
     behind = THIN if _too_thin(row, thresholds) else 0.0

@@ -1,14 +1,15 @@
 """Test segments, and which spans may train for them: purge, then embargo, per contiguous segment.
 
 A span [a, b] is everything that a trade's outcome touches, from its decision to its exit. It may
-train for test segments T if, for each contiguous segment of T on its own, it ends before the segment
-begins or begins after the segment's end plus the embargo (Lopez de Prado 2018, chapter 7).
+train for test segments T if, for each contiguous segment of T on its own, it ends before the
+segment begins or begins after its end plus the embargo (Lopez de Prado 2018, chapter 7).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def holdout_segments(holdout_days: list[date], n_folds: int) -> list[Segment]:
     edges = [round(i * len(holdout_days) / n) for i in range(n + 1)] if n else []
     return [
         Segment(to_us(day_start(holdout_days[a])), to_us(day_end(holdout_days[b - 1])))
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in pairwise(edges)
     ]
 
 

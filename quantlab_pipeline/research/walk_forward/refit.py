@@ -62,7 +62,8 @@ def choose(
         severity = rows["severity"].to_numpy()
         net = rows["net_bps"].to_numpy()
         for quantile in spec.severity_quantiles:
-            floor = float(np.quantile(severity, quantile)) if quantile and len(severity) else -np.inf
+            bound = quantile and len(severity)
+            floor = float(np.quantile(severity, quantile)) if bound else -np.inf
             kept = net[severity >= floor]
             if len(kept) < spec.min_train_trades:
                 continue

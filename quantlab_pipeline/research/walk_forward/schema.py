@@ -26,7 +26,7 @@ WALKFORWARD = TableSchema(
         _number("is_net_bps", "bps", "Mean net return where it was fitted."),
         _number("fold_deviation_bps", "bps", "Deviation of the folds' means."),
         _number("sharpe", "1/sqrt(year)", "Of the daily net return, whole period."),
-        _number("deflated_sharpe", "1", "Probability that the Sharpe ratio beats the luckiest trial."),
+        _number("deflated_sharpe", "1", "Probability that its Sharpe ratio beats the luckiest."),
         Column("n_trials", pl.Int64, "trials", "Trials counted by it, from the ledger.", ge=0),
         _number("min_track_years", "years", "Track record that would be needed at 95 %."),
         _number("pbo", "1", "Probability of backtest overfitting among the parameters."),

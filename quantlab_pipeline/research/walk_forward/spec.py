@@ -1,4 +1,4 @@
-"""What a walk-forward may be asked: folds, embargo, the parameters refitted, and gate S's thresholds."""
+"""What a walk-forward may be asked: folds, embargo, parameters refitted, gate S's thresholds."""
 
 from __future__ import annotations
 

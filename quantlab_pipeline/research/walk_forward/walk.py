@@ -1,4 +1,4 @@
-"""From blueprints to `walkforward`: every strategy refitted fold by fold and judged outside its fit.
+"""From blueprints to `walkforward`: strategies refitted fold by fold, judged outside their fit.
 
 The one stage that may call upstream verbs: it runs the backtest's own blueprints through the same
 engine, once for each holding time, and chooses among the trades.
@@ -32,10 +32,15 @@ Floats = NDArray[np.float64]
 MAD_TO_SIGMA = 1.4826
 """Ratio of a normal distribution's deviation to its median absolute deviation."""
 
+VARIANT_COLUMNS = (
+    *("strategy_id", "hold_scale", "event_id"),
+    *("ts", "decide_us", "exit_us", "severity", "net_bps"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """What the deflated Sharpe ratio counts: trials so far, variance of their daily Sharpe ratios."""
+    """What the deflated Sharpe ratio counts: trials so far, their daily Sharpe ratios' variance."""
 
     n: int
     daily_sharpe_variance: float
@@ -75,18 +80,14 @@ def variant_trades(
 ) -> pl.DataFrame:
     """Closed trades of every plan under every hold scale.
 
-    Columns: strategy_id, hold_scale, event_id, ts, decide_us, exit_us, severity, net_bps. `entries`
-    are signed entries with `severity`.
+    Its columns are `VARIANT_COLUMNS`. `entries` are signed entries with `severity`.
     """
     severity = entries.select("candidate_id", "event_id", "severity").unique(
         ["candidate_id", "event_id"], maintain_order=True
     )
     frames = []
     for scale in spec.hold_scales:
-        scaled = [
-            p.model_copy(update={"horizon_min": max(1, round(p.horizon_min * scale))}) for p in plans
-        ]
-        intents = pl.concat([intents_of(p, entries) for p in scaled])
+        intents = pl.concat([intents_of(_held(plan, scale), entries) for plan in plans])
         symbols = intents["symbol"].unique().sort().to_list()
         way = RunSettings(costs.execution.latency.slowest_s, costs.execution.profile)
         (run,) = simulate(intents, tapes(tables, symbols), instruments, costs, [way])
@@ -101,8 +102,12 @@ def variant_trades(
                 maintain_order="left",
             )
         )
-    wanted = ("strategy_id", "hold_scale", "event_id", "ts", "decide_us", "exit_us", "severity", "net_bps")
-    return pl.concat(frames).select(wanted)
+    return pl.concat(frames).select(VARIANT_COLUMNS)
+
+
+def _held(plan: Blueprint, scale: float) -> Blueprint:
+    """`plan` with its holding time scaled, to whole minutes and at least one."""
+    return plan.model_copy(update={"horizon_min": max(1, round(plan.horizon_min * scale))})
 
 
 def build_walkforward(
@@ -188,9 +193,8 @@ def _inside(
     before = trades.filter(pl.col("exit_us") <= edge)
     train_days = [d for d in days if d < holdout_from]
     first = to_us(day_start(days[0]))
-    daily = np.column_stack(
-        [_daily(before.filter(pl.col("hold_scale") == s), first, len(train_days)) for s in spec.hold_scales]
-    )
+    of_scale = (before.filter(pl.col("hold_scale") == scale) for scale in spec.hold_scales)
+    daily = np.column_stack([_daily(t, first, len(train_days)) for t in of_scale])
     found = probability_of_overfitting(daily, spec.pbo_blocks)
     return {
         "pbo": found[0] if found else None,

@@ -99,7 +99,8 @@ def test_covariance_is_positive_definite_with_few_days() -> None:
 def test_clusters_join_equal_labels_and_correlated_returns() -> None:
     rng = np.random.default_rng(2)
     base = rng.normal(size=200)
-    returns = np.column_stack([base, base + 0.1 * rng.normal(size=200), rng.normal(size=200), base * 0])
+    near, far = base + 0.1 * rng.normal(size=200), rng.normal(size=200)
+    returns = np.column_stack([base, near, far, base * 0])
     labels = [("a", "1h"), ("b", "1h"), ("c", "1h"), ("c", "1h")]
     assert risk_clusters(labels, returns, 0.7).tolist() == [0, 0, 1, 1]
 

@@ -50,7 +50,7 @@ def test_the_best_parameter_of_the_past_is_applied_to_the_future() -> None:
 def test_nothing_after_a_segment_begins_can_change_its_choice() -> None:
     trades = _trades((1.0, 1.1, 0.9))
     poisoned = trades.with_columns(
-        pl.when(pl.col("exit_us") > 600).then(-pl.col("net_bps") * 50).otherwise("net_bps").alias("net_bps")
+        net_bps=pl.when(pl.col("exit_us") > 600).then(-pl.col("net_bps") * 50).otherwise("net_bps")
     )
     honest, attacked = walk(trades, TESTS[:1], SPEC)[0], walk(poisoned, TESTS[:1], SPEC)[0]
     assert (honest.hold_scale, honest.severity_quantile) == (
