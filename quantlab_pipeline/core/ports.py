@@ -29,7 +29,9 @@ class RawFile:
 class RawSink(Protocol):
     """Keeps raw bytes, once each, under their checksum."""
 
-    def put(self, source: str, dataset: str, symbol: str, name: str, data: bytes, url: str) -> RawFile:
+    def put(
+        self, source: str, dataset: str, symbol: str, name: str, data: bytes, url: str
+    ) -> RawFile:
         """Keep `data`; the same bytes under the same name again change nothing."""
         ...
 

@@ -148,9 +148,7 @@ def stage_run(
 ) -> StageRun:
     """The run of some partitions, on a lake opened with today's specs."""
     lake = lakes.lake(market)
-    return StageRun(
-        lakes.project(), market, lake, table, tuple(partitions), lakes.data(), utc_now
-    )
+    return StageRun(lakes.project(), market, lake, table, tuple(partitions), lakes.data(), utc_now)
 
 
 def upstream_of(table: TableSpec, graph: TableGraph) -> list[str]:

@@ -230,6 +230,4 @@ class StageRun:
 def _without(lineage: Lineage, hidden: set[str]) -> Lineage:
     """`lineage` with the partitions in `hidden` as absent ones."""
     shown = (e for e in lineage if e.partition not in hidden or e.gate is None)
-    return tuple(
-        Edge(e.table, e.partition, ABSENT) if e.partition in hidden else e for e in shown
-    )
+    return tuple(Edge(e.table, e.partition, ABSENT) if e.partition in hidden else e for e in shown)

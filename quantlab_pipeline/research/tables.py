@@ -217,9 +217,7 @@ def _study_tables() -> list[TableSpec]:
     folds = _reads("backtest_returns", "stress_results") + returns
     weights = _reads("walkforward", "backtest_returns", "bridge_results")
     return [
-        _study_table(
-            EVENT_QUALITY, "events", quality, ("events", "study"), Gate.E1, "event_type"
-        ),
+        _study_table(EVENT_QUALITY, "events", quality, ("events", "study"), Gate.E1, "event_type"),
         _study_table(
             PHASE2_CANDIDATES,
             "validation",
@@ -228,9 +226,7 @@ def _study_tables() -> list[TableSpec]:
             Gate.V1,
             "candidate_id",
         ),
-        _study_table(
-            BRIDGE_RESULTS, "bridge", bridge, (*_MONEY, "gate B"), Gate.B, "strategy_id"
-        ),
+        _study_table(BRIDGE_RESULTS, "bridge", bridge, (*_MONEY, "gate B"), Gate.B, "strategy_id"),
         _study_table(BLUEPRINTS, "backtest", blueprints, (*_MONEY, "backtest")),
         _study_table(BACKTEST_RETURNS, "backtest", returns, (*_MONEY, "backtest")),
         _study_table(STRESS_RESULTS, "backtest", returns, (*_MONEY, "backtest")),

@@ -117,9 +117,7 @@ def ledger_of(
     )
 
 
-def open_market_lake(
-    project: Project, market: MarketSpec, data_root: Path, clock: Clock
-) -> Lake:
+def open_market_lake(project: Project, market: MarketSpec, data_root: Path, clock: Clock) -> Lake:
     """The market's lake below `data_root`, gates in force by today's code, specs and thresholds."""
     source = market.name if market.synthetic else market.venue
     whole = DataLineage(source, market.first_day, market.first_day, market.synthetic)

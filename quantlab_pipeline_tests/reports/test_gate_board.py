@@ -96,7 +96,14 @@ def test_the_page_holds_every_verdict_and_needs_no_network() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (12345.6, "12,346"), (3.0, "3"), (0.00001234, "1.2e-05"), (2.3456, "2.35"), (0, "0")],
+    [
+        (None, "–"),
+        (12345.6, "12,346"),
+        (3.0, "3"),
+        (0.00001234, "1.2e-05"),
+        (2.3456, "2.35"),
+        (0, "0"),
+    ],
 )
 def test_numbers_as_people_read_them(value: float | None, text: str) -> None:
     assert format_number(value) == text

@@ -162,7 +162,12 @@ class StudyOutcome:
 
 
 def study_outcome(
-    project: Project, market: MarketSpec, study: StudySpec, lake: Lake, data_root: Path, clock: Clock
+    project: Project,
+    market: MarketSpec,
+    study: StudySpec,
+    lake: Lake,
+    data_root: Path,
+    clock: Clock,
 ) -> StudyOutcome:
     """What the lake says of `study` now."""
     return StudyOutcome(project, market, study, lake, data_root, clock)

@@ -59,5 +59,3 @@ def inside(spans: Spans, test: Segment) -> NDArray[np.bool_]:
 def overlaps(spans: Spans, test: Segment) -> NDArray[np.bool_]:
     """Which spans touch `test` at all, shape (n,)."""
     return (spans[:, 0] <= test.end_us) & (spans[:, 1] > test.start_us)
-
-

@@ -48,9 +48,7 @@ def walk(trades: pl.DataFrame, tests: list[Segment], spec: WalkForwardSpec) -> l
     return folds
 
 
-def choose(
-    train: pl.DataFrame, spec: WalkForwardSpec
-) -> tuple[float, float, float, float] | None:
+def choose(train: pl.DataFrame, spec: WalkForwardSpec) -> tuple[float, float, float, float] | None:
     """(hold scale, severity quantile, its floor, train mean in bps) with the largest t on `train`.
 
     Ties go to the scale nearest 1 and the lower quantile. None with too few trades.

@@ -240,4 +240,3 @@ def _worst_stress(strategy_id: str, stresses: pl.DataFrame) -> float | None:
         for _, group in judged.group_by(["scenario"], maintain_order=True)
     ]
     return min(means) if means else None
-
