@@ -30,6 +30,23 @@ class Column:
     isin: tuple[str, ...] | None = None
 
 
+def text(name: str, meaning: str, nullable: bool = False) -> Column:
+    """Words: an identifier, a choice, a reason."""
+    return Column(name, pl.String, "", meaning, nullable)
+
+
+def count(name: str, unit: str, meaning: str, nullable: bool = False) -> Column:
+    """How many of `unit` there are."""
+    return Column(name, pl.Int64, unit, meaning, nullable, ge=0)
+
+
+def figure(
+    name: str, unit: str, meaning: str, ge: float | None = None, le: float | None = None
+) -> Column:
+    """A number that could not always be found: null then, never a zero in its place."""
+    return Column(name, pl.Float64, unit, meaning, nullable=True, ge=ge, le=le)
+
+
 SYMBOL = Column("symbol", pl.String, "", "Instrument, in the venue's own spelling.")
 TS_COLUMN = Column("ts", TS, "UTC", "Instant the row describes; for a bar its close.")
 AVAILABLE_AT = Column("available_at", TS, "UTC", "Instant from which the row could be known.")

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from quantlab_pipeline.core.columns import Column, TableSchema
+from quantlab_pipeline.core.columns import Column, TableSchema, count, text
 
 SEGMENTS = ("in_sample", "holdout")
 """Days before the study's `holdout_from`, and from it on."""
 
-STRATEGY = Column("strategy_id", pl.String, "", "The strategy: its candidate's id.")
-
-
-def _text(name: str, meaning: str, nullable: bool = False) -> Column:
-    return Column(name, pl.String, "", meaning, nullable)
-
-
-def _count(name: str, meaning: str) -> Column:
-    return Column(name, pl.Int64, "rows", meaning, ge=0)
+STRATEGY = text("strategy_id", "The strategy: its candidate's id.")
 
 
 def _float(name: str, unit: str, meaning: str, nullable: bool = False) -> Column:
@@ -29,11 +21,11 @@ BLUEPRINTS = TableSchema(
     (
         STRATEGY,
         Column("version", pl.Int64, "", "Version of the blueprint's form.", ge=1),
-        _text("candidate_id", "Candidate that it executes."),
-        _text("event_type", "Event that triggers it."),
-        _text("horizon", "How long it holds."),
-        _text("blueprint_hash", "Digest of the blueprint: the same rule has the same one."),
-        _text("blueprint", "The blueprint as canonical JSON, one line of blueprints.jsonl."),
+        text("candidate_id", "Candidate that it executes."),
+        text("event_type", "Event that triggers it."),
+        text("horizon", "How long it holds."),
+        text("blueprint_hash", "Digest of the blueprint: the same rule has the same one."),
+        text("blueprint", "The blueprint as canonical JSON, one line of blueprints.jsonl."),
         Column("admissible", pl.Boolean, "", "Passed so far on real data without a waiver."),
     ),
     key=("strategy_id",),
@@ -45,8 +37,8 @@ BACKTEST_RETURNS = TableSchema(
         STRATEGY,
         Column("day", pl.Date, "UTC", "Day that owns the P&L; every day of the study has a row."),
         Column("segment", pl.String, "", "in_sample or holdout.", isin=SEGMENTS),
-        _count("n_entries", "Positions opened on this day."),
-        _count("n_exits", "Positions closed on this day."),
+        count("n_entries", "rows", "Positions opened on this day."),
+        count("n_exits", "rows", "Positions closed on this day."),
         _float("turnover_usd", "USD", "Traded value, both sides."),
         _float("fee_usd", "USD", "Fees paid."),
         _float("funding_usd", "USD", "Funding; positive is received."),
@@ -61,7 +53,7 @@ STRESS_RESULTS = TableSchema(
     "stress_results",
     (
         STRATEGY,
-        _text("scenario", "Name of the stress; `base` is none."),
+        text("scenario", "Name of the stress; `base` is none."),
         Column(
             "model",
             pl.String,
@@ -71,7 +63,7 @@ STRESS_RESULTS = TableSchema(
         ),
         Column("segment", pl.String, "", "Days that it speaks of.", isin=SEGMENTS),
         Column("judged", pl.Boolean, "", "Whether gate S must be passed under it."),
-        _count("n_trades", "Closed trades."),
+        count("n_trades", "rows", "Closed trades."),
         _float("net_bps", "bps", "Mean net per trade; null without trades.", True),
         _float(
             "share_of_base", "1", "net_bps over the base's; null unless that is positive.", True

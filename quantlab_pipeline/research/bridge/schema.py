@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from quantlab_pipeline.core.clocks import TS
-from quantlab_pipeline.core.columns import Column, TableSchema
+from quantlab_pipeline.core.columns import Column, TableSchema, count, figure, text
 from quantlab_pipeline.core.verdicts import Outcome
 
 ENTRY_COLUMNS: dict[str, Any] = {
@@ -22,47 +22,35 @@ ENTRY_COLUMNS: dict[str, Any] = {
 Boolean `stress` says that the market counted as stressed then; without it no entry is stressed."""
 
 
-def _text(name: str, meaning: str, nullable: bool = False) -> Column:
-    return Column(name, pl.String, "", meaning, nullable)
-
-
-def _count(name: str, unit: str, meaning: str) -> Column:
-    return Column(name, pl.Int64, unit, meaning, ge=0)
-
-
-def _bps(name: str, meaning: str, ge: float | None = None) -> Column:
-    return Column(name, pl.Float64, "bps", meaning, True, ge)
-
-
 BRIDGE_RESULTS = TableSchema(
     "bridge_results",
     (
-        _text("strategy_id", "The candidate's id: a strategy is a candidate that is executed."),
-        _text("candidate_id", "Candidate of phase2_candidates."),
-        _count("n_intents", "rows", "Signed entries."),
-        _count("n_trades", "rows", "Trades with entry and exit."),
-        _count("n_not_filled", "rows", "Entries cancelled: no usable price in time."),
-        _count("n_forced", "rows", "Exits settled at the tape's last usable price."),
-        _count("n_skipped", "rows", "Never ordered: truncated, too small, liquidity unknown."),
+        text("strategy_id", "The candidate's id: a strategy is a candidate that is executed."),
+        text("candidate_id", "Candidate of phase2_candidates."),
+        count("n_intents", "rows", "Signed entries."),
+        count("n_trades", "rows", "Trades with entry and exit."),
+        count("n_not_filled", "rows", "Entries cancelled: no usable price in time."),
+        count("n_forced", "rows", "Exits settled at the tape's last usable price."),
+        count("n_skipped", "rows", "Never ordered: truncated, too small, liquidity unknown."),
         Column("fill_rate", pl.Float64, "1", "Entries filled of those ordered.", True, 0, le=1),
-        _count("active_days", "days", "Days with a decision that became a trade."),
+        count("active_days", "days", "Days with a decision that became a trade."),
         Column(
             "worst_latency_s", pl.Float64, "s", "Latency of this row: the worst tried.", True, 0
         ),
-        _bps("gross_bps", "Mean mid-to-mid result per trade."),
-        _bps("spread_bps", "Mean cost of crossing the spread twice.", 0),
-        _bps("slippage_bps", "Mean cost beyond the touch: depth, impact, tick rounding."),
-        _bps("fee_bps", "Mean fees of both sides.", 0),
-        _bps("funding_bps", "Mean funding; positive is received."),
-        _bps("net_bps", "gross - spread - slippage - fee + funding."),
-        _bps("se_bps", "Standard error of net_bps, clustered by day.", 0),
-        Column("t_stat", pl.Float64, "1", "net_bps / se_bps.", True),
-        _text("net_bps_by_latency", "JSON: latency in s -> mean net in bps."),
+        figure("gross_bps", "bps", "Mean mid-to-mid result per trade."),
+        figure("spread_bps", "bps", "Mean cost of crossing the spread twice.", 0),
+        figure("slippage_bps", "bps", "Mean cost beyond the touch: depth, impact, tick rounding."),
+        figure("fee_bps", "bps", "Mean fees of both sides.", 0),
+        figure("funding_bps", "bps", "Mean funding; positive is received."),
+        figure("net_bps", "bps", "gross - spread - slippage - fee + funding."),
+        figure("se_bps", "bps", "Standard error of net_bps, clustered by day.", 0),
+        figure("t_stat", "1", "net_bps / se_bps."),
+        text("net_bps_by_latency", "JSON: latency in s -> mean net in bps."),
         Column(
             "turnover_per_day", pl.Float64, "1/day", "Traded value per day and symbol.", True, 0
         ),
         Column("capacity_usd", pl.Float64, "USD", "Most profitable size of one trade.", True, 0),
-        Column("executed_score", pl.Float64, "1", "t_stat x fill_rate.", True),
+        figure("executed_score", "1", "t_stat x fill_rate."),
         Column(
             "spread_source",
             pl.String,
@@ -71,9 +59,9 @@ BRIDGE_RESULTS = TableSchema(
             isin=("measured", "assumed", "mixed", "none"),
         ),
         Column("assumed_mark_share", pl.Float64, "1", "Settlements without a mark.", True, 0, le=1),
-        _text("records_head", "Digest that closes the chain of this strategy's records."),
+        text("records_head", "Digest that closes the chain of this strategy's records."),
         Column("status", pl.String, "", "Gate B's outcome.", isin=tuple(o.value for o in Outcome)),
-        _text("reason_codes", "Codes joined by `;`, empty for a pass."),
+        text("reason_codes", "Codes joined by `;`, empty for a pass."),
         Column("admissible", pl.Boolean, "", "Passed, on real data, with no waiver upstream."),
     ),
     key=("strategy_id",),

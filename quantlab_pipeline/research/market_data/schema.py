@@ -7,7 +7,16 @@ from __future__ import annotations
 import polars as pl
 
 from quantlab_pipeline.core.clocks import TS
-from quantlab_pipeline.core.columns import AVAILABLE_AT, SYMBOL, TS_COLUMN, Column, TableSchema
+from quantlab_pipeline.core.columns import (
+    AVAILABLE_AT,
+    SYMBOL,
+    TS_COLUMN,
+    Column,
+    TableSchema,
+    count,
+    figure,
+    text,
+)
 
 HEAD = (SYMBOL, TS_COLUMN, AVAILABLE_AT)
 LEG = Column("leg", pl.String, "", "Which book: perp or spot.", isin=("perp", "spot"))
@@ -21,10 +30,6 @@ def _amount(name: str, unit: str, meaning: str, nullable: bool = False) -> Colum
     return Column(name, pl.Float64, unit, meaning, nullable=nullable, ge=0)
 
 
-def _count(name: str, meaning: str, nullable: bool = False) -> Column:
-    return Column(name, pl.Int64, "rows", meaning, nullable=nullable, ge=0)
-
-
 _BARS = (
     *HEAD,
     Column("open_ts", TS, "UTC", "Instant at which the bar opened."),
@@ -34,7 +39,7 @@ _BARS = (
     _price("close", "Last trade's price."),
     _amount("volume_base", "base", "Traded volume."),
     _amount("volume_quote", "quote", "Traded value; null where the source has none.", True),
-    _count("n_trades", "Number of trades; null where the source has none.", True),
+    count("n_trades", "rows", "Number of trades; null where the source has none.", True),
     _amount("taker_buy_base", "base", "Volume bought by takers; null if unknown.", True),
 )
 
@@ -49,7 +54,7 @@ FUNDING = TableSchema(
         Column("settled_rate", pl.Float64, "1", "Rate paid at `ts` by longs to shorts."),
         Column("interval_h", pl.Int64, "h", "Hours since the settlement before.", gt=0, le=24),
         Column("next_funding_ts", TS, "UTC", "Next settlement as known at this one."),
-        Column("predicted_rate", pl.Float64, "1", "Venue's estimate for the next one.", True),
+        figure("predicted_rate", "1", "Venue's estimate for the next one."),
         _price("mark_price", "Mark price at settlement; null where unpublished.", True),
     ),
 )
@@ -80,12 +85,12 @@ TOB_SNAPSHOTS = TableSchema(
         LEG,
         TS_COLUMN,
         AVAILABLE_AT,
-        Column("bid_px", pl.Float64, "quote", "Best bid, as sent, valid or not.", True),
-        Column("bid_qty", pl.Float64, "base", "Size at the best bid, as sent.", True),
-        Column("ask_px", pl.Float64, "quote", "Best ask, as sent, valid or not.", True),
-        Column("ask_qty", pl.Float64, "base", "Size at the best ask, as sent.", True),
+        figure("bid_px", "quote", "Best bid, as sent, valid or not."),
+        figure("bid_qty", "base", "Size at the best bid, as sent."),
+        figure("ask_px", "quote", "Best ask, as sent, valid or not."),
+        figure("ask_qty", "base", "Size at the best ask, as sent."),
         _amount("quote_age_s", "s", "Age of the quote at `ts`."),
-        _count("n_updates", "Quote messages since the grid point before."),
+        count("n_updates", "rows", "Quote messages since the grid point before."),
     ),
     key=("symbol", "leg", "ts"),
 )
@@ -107,11 +112,11 @@ TOB_1M_AGG = TableSchema(
         _price("bid_last", "Best bid of the last valid second.", True),
         _price("ask_last", "Best ask of the last valid second.", True),
         _price("mid_last", "Mid of the last valid second.", True),
-        _count("n_updates", "Quote messages in the minute."),
-        _count("n_locked", "Seconds with bid = ask."),
-        _count("n_crossed", "Seconds with bid > ask."),
-        _count("n_stale", "Seconds whose quote was older than the limit."),
-        _count("n_invalid", "Seconds with a missing or non-positive price or size."),
+        count("n_updates", "rows", "Quote messages in the minute."),
+        count("n_locked", "rows", "Seconds with bid = ask."),
+        count("n_crossed", "rows", "Seconds with bid > ask."),
+        count("n_stale", "rows", "Seconds whose quote was older than the limit."),
+        count("n_invalid", "rows", "Seconds with a missing or non-positive price or size."),
         Column("valid_frac", pl.Float64, "1", "Share of valid seconds.", ge=0, le=1),
         _amount("staleness_s", "s", "Age of the last quote at the minute's close.", True),
     ),
@@ -133,11 +138,11 @@ BASIS_STATE = TableSchema(
 _REPORT = (
     SYMBOL,
     TS_COLUMN,
-    Column("dataset", pl.String, "", "Table that was examined; tob_perp, tob_spot: the books."),
-    Column("check", pl.String, "", "What was looked for."),
-    _count("count", "Rows (or minutes) at fault; 0 says that it was looked for."),
+    text("dataset", "Table that was examined; tob_perp, tob_spot: the books."),
+    text("check", "What was looked for."),
+    count("count", "rows", "Rows (or minutes) at fault; 0 says that it was looked for."),
     Column("first_ts", TS, "UTC", "First place at fault.", True),
-    Column("detail", pl.String, "", "What was seen, for a person.", True),
+    text("detail", "What was seen, for a person.", True),
 )
 _REPORT_KEY = ("symbol", "dataset", "check", "ts")
 
@@ -154,7 +159,7 @@ UNIVERSE = TableSchema(
         Column("valid_to", TS, "UTC", "Last instant of membership; null while it lasts.", True),
         _amount("liquidity_usd", "USD", "Median daily traded value known before the day.", True),
         Column("liquidity_rank", pl.Int64, "", "1 is the most liquid.", True, 1),
-        Column("reason", pl.String, "", "Why the symbol is a member."),
+        text("reason", "Why the symbol is a member."),
     ),
 )
 

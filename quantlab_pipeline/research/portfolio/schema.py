@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import polars as pl
 
-from quantlab_pipeline.core.columns import Column, TableSchema
+from quantlab_pipeline.core.columns import Column, TableSchema, count, figure, text
 
 
 def _book(name: str, unit: str, meaning: str) -> Column:
-    return Column(f"book_{name}", pl.Float64, unit, meaning, nullable=True)
+    return figure(f"book_{name}", unit, meaning)
 
 
 PORTFOLIO = TableSchema(
     "portfolio",
     (
-        Column("portfolio_id", pl.String, "", "Name of the book: the study's."),
-        Column("strategy_id", pl.String, "", "The strategy that is weighted."),
-        Column("cluster", pl.Int64, "", "Strategies that share risk have one number.", ge=0),
+        text("portfolio_id", "Name of the book: the study's."),
+        text("strategy_id", "The strategy that is weighted."),
+        count("cluster", "", "Strategies that share risk have one number."),
         Column("weight", pl.Float64, "1", "Share of capital after the last rebalance.", ge=0),
         Column("mean_weight", pl.Float64, "1", "Mean share over the days judged.", ge=0),
         Column("net_bps_per_day", pl.Float64, "bps/day", "Its own mean over the days judged."),
         Column("capacity_usd", pl.Float64, "USD", "Its own capacity.", nullable=True, ge=0),
-        Column("book_days", pl.Int64, "days", "Days judged, none of them fitted.", ge=0),
+        count("book_days", "days", "Days judged, none of them fitted."),
         _book("net_bps_per_day", "bps/day", "Mean return on capital net of all costs."),
         _book("cost_bps_per_day", "bps/day", "Cost and impact of changing weights."),
         _book("vol_bps_per_day", "bps/day", "Deviation of the daily return."),
