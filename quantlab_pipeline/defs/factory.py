@@ -3,7 +3,8 @@
 Here Dagster's contexts become a `StageRun`. What a table's body does stands in `<stage>/assets.py`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import dagster as dg
 
@@ -15,7 +16,7 @@ from quantlab_pipeline.defs.check_events import check_name, evaluations
 from quantlab_pipeline.defs.io_managers import Batch
 from quantlab_pipeline.defs.partitions import days_of, studies_of
 from quantlab_pipeline.defs.resources import EngineResource, LakesResource, utc_now
-from quantlab_pipeline.defs.stage_run import Body, GateBody, Renewed, StageRun
+from quantlab_pipeline.defs.stage_run import Body, GateBody, Made, Renewed, StageRun
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.storage.table_graph import TableGraph
 
@@ -74,8 +75,9 @@ def table_asset(
             engine.prepare()
         run = stage_run(lakes, market, table, list(context.partition_keys))
         stale = stale_partitions(run, renewed)
+        shut = run.shut() if stale else {}
         facts = {"made": len(stale), "already current": len(run.partitions) - len(stale)}
-        batch = make(stage_run(lakes, market, table, stale), body) if stale else None
+        batch = make(replace(run, partitions=tuple(stale)), body, shut) if stale else None
         return dg.Output(batch, metadata={**facts, **(batch.made.metadata if batch else {})})
 
     return _asset
@@ -90,11 +92,20 @@ def stale_partitions(run: StageRun, renewed: Renewed | None) -> list[str]:
     return [p for p in run.partitions if p in stale or p in days]
 
 
-def make(run: StageRun, body: Body) -> Batch:
-    """Run a body. The lineage is taken before anything is read."""
+def make(run: StageRun, body: Body, shut: Mapping[str, Gate] | None = None) -> Batch:
+    """Run a body. The lineage is taken before anything is read.
+
+    Days that a gate has `shut` are written without rows and say so: those around them can be made.
+    """
+    empty = {p: {"nothing admitted by": shut[p].value} for p in run.partitions if p in (shut or {})}
+    left = replace(run, partitions=tuple(p for p in run.partitions if p not in empty))
     with run.lake.one_look():
-        lineage = run.lineage()
-        return Batch(run, lineage, body(run))
+        lineage = replace(run, partitions=tuple(empty)).lineage() if empty else {}
+        if not left.partitions:
+            return Batch(run, lineage, Made(run.table.schema.empty(), notes=empty))
+        lineage |= left.lineage()
+        made = body(left)
+    return Batch(run, lineage, replace(made, notes={**made.notes, **empty}))
 
 
 def gate_check(

@@ -17,7 +17,7 @@ import polars as pl
 
 from quantlab_pipeline.core.clocks import Clock, days_between
 from quantlab_pipeline.core.tables import Read, TableSpec
-from quantlab_pipeline.core.verdicts import Gate, ItemVerdict
+from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome
 from quantlab_pipeline.research.market_data.schema import MARKET_DATA
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
@@ -120,6 +120,28 @@ class StageRun:
                 if there and not (current and all(self.lake.is_judged(g, day) for g in gates)):
                     found.add(day)
         return frozenset(found)
+
+    def shut(self) -> dict[str, Gate]:
+        """Days behind whose gate nothing is left: the venue was down, or is not published yet.
+
+        None where no day is left at all: then the load itself refuses. A day with a failed feature
+        is not one of them: that refuses the table.
+        """
+        if self.table.partition == "study":
+            return {}
+        gates = dict.fromkeys(g for r in self.table.reads for g in self._relied(r.table))
+        with self.lake.one_look():
+            found = {p: gate for p in self.partitions for gate in gates if self._is_shut(gate, p)}
+        return found if len(found) < len(self.partitions) else {}
+
+    def _is_shut(self, gate: Gate, partition: str) -> bool:
+        record = self.lake.verdicts.current(gate, self._key(partition))
+        if record is None or not self.lake.is_judged(gate, partition) or record.admitted:
+            return False
+        return not (gate is Gate.PIT1 and record.outcome is Outcome.FAIL)
+
+    def _relied(self, table: str) -> list[Gate]:
+        return self.lake.graph.gates_of_read(self.table.name, table)
 
     def lineage(self) -> dict[str, Lineage]:
         """What each partition is about to be made from. Taken before anything is read."""
