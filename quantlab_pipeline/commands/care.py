@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from rich.markup import escape
 
 from quantlab_pipeline.commands.session import Session
-from quantlab_pipeline.core.spec import Spec
 from quantlab_pipeline.sources.world import check_scenario
 from quantlab_pipeline.storage.doctor import examine, sweep
 from quantlab_pipeline.storage.project_lake import open_market_lake
-from quantlab_pipeline.storage.spec_checks import disagreements
+from quantlab_pipeline.storage.spec_checks import disagreements, read_registries
 
 DAMAGED = 2
 
@@ -46,17 +44,7 @@ def doctor_command(session: Session, *, dry_run: bool) -> int:
 def specs_command(session: Session) -> int:
     """Read every document and check them against each other; 2 if any two disagree."""
     project = session.project
-    registries: tuple[Callable[[], Spec], ...] = (
-        project.instruments,
-        project.labels,
-        project.costs,
-        project.gates,
-        project.backtest,
-        project.walk_forward,
-        project.portfolio,
-    )
-    for load in registries:
-        load()
+    read_registries(project)
     for name in project.names("scenarios"):
         check_scenario(partial(project.scenario, name))
     mistakes = list(disagreements(project))

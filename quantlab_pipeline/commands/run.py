@@ -20,6 +20,7 @@ from quantlab_pipeline.commands.session import (
     gate_table,
 )
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate
+from quantlab_pipeline.defs.market_data.landing import open_source
 from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
@@ -158,6 +159,9 @@ def _asked(session: Session, request: RunRequest) -> tuple[MarketSpec, StudySpec
         study = session.project.study(request.study)
         market = session.project.market(study.market)
     check_study(session.project, study)
+    if market.source.kind != "world":
+        # A folder that is not there is told now, not after Dagster has started.
+        open_source(session.project, market, session.data)
     return market, study
 
 

@@ -129,8 +129,10 @@ def _advance(bar: Bar, task: TaskID, name: str, done: int, total: int) -> None:
 
 
 def open_session(root: Path | None, data: Path | None, clock: Clock) -> Session:
-    """The project at `root` and its data; `data` is `<root>/data` where not given."""
-    place = (data or Project(root).root / "data").absolute()
+    """The project at `root` and its data (`<root>/data` where not given). SpecError for no project."""
+    project = Project(root)
+    project.require_specs()
+    place = (data or project.root / "data").absolute()
     return Session(project_of(root, place), place, clock)
 
 

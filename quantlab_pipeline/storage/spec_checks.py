@@ -5,9 +5,10 @@ Belongs here: agreement between documents. What one document alone must be, its 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from quantlab_pipeline.core.errors import SpecError
+from quantlab_pipeline.core.spec import Spec
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.storage.spec_errors import suggestion
 from quantlab_pipeline.storage.spec_files import Project
@@ -38,8 +39,26 @@ def disagreements(project: Project) -> Iterable[SpecError]:
             )
 
 
+def read_registries(project: Project) -> None:
+    """Read every document that stands alone. SpecError for a bad one."""
+    registries: tuple[Callable[[], Spec], ...] = (
+        project.instruments,
+        project.features,
+        project.labels,
+        project.events,
+        project.costs,
+        project.backtest,
+        project.walk_forward,
+        project.portfolio,
+        project.gates,
+    )
+    for load in registries:
+        load()
+
+
 def check_study(project: Project, study: StudySpec) -> None:
     """Raise the first SpecError that concerns `study`: its market, days, names and registries."""
+    read_registries(project)
     features = project.features().names
     for error in _events_read_features(project, features):
         raise error

@@ -73,6 +73,15 @@ class Project:
         folders = [self.specs, *([] if self.adhoc is None else [self.adhoc])]
         return sorted({path.stem for f in folders for path in (f / kind).glob("*.yaml")})
 
+    def require_specs(self) -> None:
+        """SpecError if this is no project at all."""
+        if not self.specs.is_dir():
+            raise SpecError(
+                f"There is no specs folder in {self.root}.",
+                "Go to your project's folder or name it with --project.",
+                root=str(self.root),
+            )
+
     def is_adhoc(self, market: str) -> bool:
         """Whether the market was made on the fly: nobody wrote its document or its instruments."""
         return self._place(f"markets/{market}")[0].parents[1] == self.adhoc
@@ -87,12 +96,7 @@ class Project:
 
     def read(self, name: str) -> Document:
         """The document `specs/<name>.yaml` with its lines, not yet of any model."""
-        if not self.specs.is_dir():
-            raise SpecError(
-                f"There is no specs folder in {self.root}.",
-                "Go to your project's folder or name it with --project.",
-                root=str(self.root),
-            )
+        self.require_specs()
         path, shown = self._place(name)
         return _read(path, _version(path), shown)
 

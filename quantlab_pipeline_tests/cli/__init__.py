@@ -1,0 +1,1 @@
+"""Tests of the command: what a person types, sees and gets back as a code."""
