@@ -92,12 +92,12 @@ def stale_partitions(run: StageRun, renewed: Renewed | None) -> list[str]:
     return [p for p in run.partitions if p in stale or p in days]
 
 
-def make(run: StageRun, body: Body, shut: Mapping[str, Gate] | None = None) -> Batch:
+def make(run: StageRun, body: Body, shut: Mapping[str, Gate]) -> Batch:
     """Run a body. The lineage is taken before anything is read.
 
     Days that a gate has `shut` are written without rows and say so: those around them can be made.
     """
-    empty = {p: {"nothing admitted by": shut[p].value} for p in run.partitions if p in (shut or {})}
+    empty = {p: {"nothing admitted by": shut[p].value} for p in run.partitions if p in shut}
     left = replace(run, partitions=tuple(p for p in run.partitions if p not in empty))
     with run.lake.one_look():
         lineage = replace(run, partitions=tuple(empty)).lineage() if empty else {}
