@@ -25,24 +25,33 @@ def stream_days(
     One day stands in memory at a time; a reader sees the old file or the whole new one. Returns the
     rows written. Raises what the lake's gated read raises.
     """
-    import pyarrow.parquet as pq
-
-    plan = lake.plan(table, list(days))
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.with_name(f"{TEMP_PREFIX}{path.name}")
+    try:
+        rows = _write_days(lake, table, days, symbols, temp)
+        temp.replace(path)
+    finally:
+        temp.unlink(missing_ok=True)
+    return rows
+
+
+def _write_days(
+    lake: LakeReader, table: str, days: Sequence[date], symbols: Sequence[str], path: Path
+) -> int:
+    import pyarrow.parquet as pq
+
+    names = lake.plan(table, list(days)).columns
     rows, writer = 0, None
     try:
         for day in days:
             frame = lake.read(table, [day]).filter(pl.col("symbol").is_in(list(symbols)))
-            frame = _with_columns_of(frame, plan.columns, lake, table).sort("ts", "symbol")
-            arrow = frame.to_arrow()
-            writer = writer or pq.ParquetWriter(temp, arrow.schema, compression="zstd")
+            arrow = _with_columns_of(frame, names, lake, table).sort("ts", "symbol").to_arrow()
+            writer = writer or pq.ParquetWriter(path, arrow.schema, compression="zstd")
             writer.write_table(arrow.cast(writer.schema))
             rows += frame.height
     finally:
         if writer is not None:
             writer.close()
-    temp.replace(path)
     return rows
 
 
