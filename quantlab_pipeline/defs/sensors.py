@@ -8,29 +8,68 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition,
 )
 
+from quantlab_pipeline.core.fingerprints import digest, short
+from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.partitions import studies_of
 from quantlab_pipeline.defs.resources import LakesResource
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.research.tables import LABEL_LOOKAHEAD_DAYS
 from quantlab_pipeline.storage.lake import Lake
+from quantlab_pipeline.storage.manifests import partition_key
 
 Job = UnresolvedAssetJobDefinition
 
+DAY_INPUTS = ("events", "features_pt", "labels_fwd")
+"""Day tables through which a study depends on all others."""
+STUDY_GATES = (Gate.E1, Gate.V1, Gate.B, Gate.S, Gate.P)
 
-def market_sensors(market: MarketSpec, days: Job, study: Job, board: Job) -> list[dg.SensorDefinition]:
+
+def market_sensors(
+    market: MarketSpec, days: Job, study: Job, board: Job
+) -> list[dg.SensorDefinition]:
     """The market's sensors. They are off until they are switched on in the UI."""
     return [_live_studies(market, days, study), *_boards(market, study, board)]
 
 
-def is_final(market: MarketSpec, lake: Lake, study: StudySpec) -> bool:
-    """Whether the study's last day can change no more: its labels' days are there or never come."""
-    if market.last_day is not None and study.last_day <= market.last_day:
-        needed = min(study.last_day + timedelta(days=LABEL_LOOKAHEAD_DAYS), market.last_day)
-    else:
-        needed = study.last_day + timedelta(days=LABEL_LOOKAHEAD_DAYS)
-    there: set[date] = set(lake.days("labels_fwd"))
-    return needed in there and study.first_day in there
+def waits_for(market: MarketSpec, lake: Lake, study: StudySpec) -> str | None:
+    """Why the study is not to be run yet, in words; None if its days are whole, judged and final.
+
+    Its last day is final when the day of its labels' ends is there, or a later one, or when the
+    market's data ends before. A day without data is there too, and empty: it does not count.
+    """
+    needed = study.last_day + timedelta(days=LABEL_LOOKAHEAD_DAYS)
+    ended = market.last_day is not None and market.last_day < needed
+    if not ended and not any(_admits(lake, Gate.D0, day) for day in _later(lake, needed)):
+        return f"{study.name}: {study.last_day} is final when {needed} is there"
+    for table in DAY_INPUTS:
+        missing = sorted(set(study.days) - set(lake.days(table)))
+        if missing:
+            return f"{study.name}: {table} has no {missing[0]}"
+        problems = lake.problems(table, study.days)
+        if problems:
+            return f"{study.name}: {problems[0]}"
+    return None
+
+
+def is_done(lake: Lake, study: StudySpec) -> bool:
+    """Whether current verdicts say how the study ended: at the gate that stopped it, or at P."""
+    for gate in STUDY_GATES:
+        if not lake.is_judged(gate, study.name):
+            return False
+        if not _admits(lake, gate, study.name):
+            return True
+    return True
+
+
+def _later(lake: Lake, needed: date) -> list[date]:
+    return [day for day in reversed(lake.days("labels_fwd")) if day >= needed]
+
+
+def _admits(lake: Lake, gate: Gate, partition: date | str) -> bool:
+    kind = lake.graph.spec(lake.graph.judged(gate)).partition
+    record = lake.verdicts.current(gate, partition_key(kind, partition))
+    return record is not None and bool(record.admitted)
 
 
 def _live_studies(market: MarketSpec, days: Job, study: Job) -> dg.SensorDefinition:
@@ -46,20 +85,26 @@ def _live_studies(market: MarketSpec, days: Job, study: Job) -> dg.SensorDefinit
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         lake = lakes.lake(market)
         mine = [s for s in lakes.project().studies() if s.market == market.name]
-        due = [
-            s.name
-            for s in mine
-            if is_final(market, lake, s) and not lake.is_current("phase2_candidates", s.name)
-        ]
+        open_studies = [s for s in mine if not is_done(lake, s)]
+        waiting = {s.name: waits_for(market, lake, s) for s in open_studies}
+        due = [s for s in open_studies if waiting[s.name] is None]
         if not due:
-            yield dg.SkipReason("no study has become final, or all are current")
+            told = [reason for reason in waiting.values() if reason is not None]
+            yield dg.SkipReason("; ".join(told) or "no study is open")
             return
-        context.instance.add_dynamic_partitions(studies_of(market).name or "", due)
-        for name in due:
-            key = f"{name}@{lake.fingerprint('events', str(lakes.project().study(name).last_day))}"
-            yield dg.RunRequest(run_key=key, partition_key=name)
+        names = [s.name for s in due]
+        context.instance.add_dynamic_partitions(studies_of(market).name or "", names)
+        for each in due:
+            yield dg.RunRequest(run_key=_run_key(lake, each), partition_key=each.name)
 
     return _sensor
+
+
+def _run_key(lake: Lake, study: StudySpec) -> str:
+    """One run for one question on one state of the data: a correction asks again."""
+    (lineage,) = lake.lineage_for("phase2_candidates", [study.name], study.days).values()
+    days = [edge for edge in lineage if edge.partition.startswith("day=")]
+    return f"{study.name}@{short(digest([study.spec_hash(), days]))}"
 
 
 def _boards(market: MarketSpec, study: Job, board: Job) -> list[dg.SensorDefinition]:
@@ -87,4 +132,3 @@ def _board_after(
         return dg.RunRequest(run_key=context.dagster_run.run_id, partition_key=partition)
 
     return _sensor
-
