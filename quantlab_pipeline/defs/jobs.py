@@ -12,7 +12,6 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 from quantlab_pipeline.core.tables import PartitionKind, TableSpec
 from quantlab_pipeline.defs.check_events import check_name
 from quantlab_pipeline.defs.factory import asset_key
-from quantlab_pipeline.defs.partitions import days_of, studies_of
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.tables import JUDGED_TABLE
 
@@ -25,7 +24,6 @@ def days_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> UnresolvedA
     return dg.define_asset_job(
         f"{market.name}__days",
         selection=_with_gates(market, tables, "day"),
-        partitions_def=days_of(market),
         executor_def=dg.in_process_executor,
         description=f"{market.name}: from raw files to events, for a range of days.",
     )
@@ -36,7 +34,6 @@ def study_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> Unresolved
     return dg.define_asset_job(
         f"{market.name}__study",
         selection=_with_gates(market, tables, "study"),
-        partitions_def=studies_of(market),
         executor_def=dg.in_process_executor,
         description=f"{market.name}: from events to the portfolio, for one study.",
     )
@@ -47,7 +44,6 @@ def board_job(market: MarketSpec) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         f"{market.name}__board",
         selection=dg.AssetSelection.assets(asset_key(market, BOARD), asset_key(market, BACKLOG)),
-        partitions_def=studies_of(market),
         executor_def=dg.in_process_executor,
         description=f"{market.name}: the gate board of one study.",
     )

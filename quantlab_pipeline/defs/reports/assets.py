@@ -37,7 +37,7 @@ def _gate_board(market: MarketSpec) -> dg.AssetsDefinition:
         study = project.study(context.partition_key)
         outcome = study_outcome(project, market, study, lakes.lake(market), lakes.data(), utc_now)
         folder = market_root(lakes.data(), market.name) / "artifacts" / study.name
-        board = write_artifacts(outcome, folder, run_id=context.run_id)
+        board = write_artifacts(outcome, folder, run_id=context.run.run_id)
         metadata = _metadata(outcome, str(board))
         return dg.MaterializeResult(metadata={**metadata, **_prevalence(catalog, outcome)})
 
