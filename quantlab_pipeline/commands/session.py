@@ -129,7 +129,7 @@ def _advance(bar: Bar, task: TaskID, name: str, done: int, total: int) -> None:
 
 
 def open_session(root: Path | None, data: Path | None, clock: Clock) -> Session:
-    """The project at `root` and its data (`<root>/data` where not given). SpecError for no project."""
+    """The project at `root` and its data (`<root>/data` where not given). SpecError if none."""
     project = Project(root)
     project.require_specs()
     place = (data or project.root / "data").absolute()

@@ -1,6 +1,6 @@
 """Running a study's whole chain through Dagster in this process, as the command does.
 
-Belongs here: the order of runs, monthly chunks, and turning what stopped a run into an outcome. What
+Belongs here: the order of runs, monthly chunks, and what stopped a run as an outcome. What
 an asset does stands with it.
 """
 
@@ -13,7 +13,11 @@ from itertools import groupby
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError, DagsterUserCodeExecutionError
+from dagster._core.errors import (
+    DagsterAssetCheckFailedError,
+    DagsterExecutionInterruptedError,
+    DagsterUserCodeExecutionError,
+)
 from dagster._core.utils import make_new_run_id
 
 from quantlab_pipeline.core.errors import GateNotPassedError
@@ -55,7 +59,7 @@ def run_study(
     waivers: Sequence[Waiver] = (),
     progress: Progress = lambda *_: None,
 ) -> StudyRun:
-    """From the source's files to the board. A gate that stops the chain is an outcome, not an error.
+    """From the source's files to the board. A gate that stops the chain is an outcome, no error.
 
     Raises QuantlabError for bad specs, sources or data.
     """
@@ -146,6 +150,8 @@ def _execute(
         raise error.user_exception from error
     except GateNotPassedError:
         return False
+    except DagsterExecutionInterruptedError as error:
+        raise KeyboardInterrupt from error
     return True
 
 

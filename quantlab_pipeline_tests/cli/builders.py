@@ -33,7 +33,7 @@ Command = Callable[..., Said]
 
 
 def command(capfd: pytest.CaptureFixture[str]) -> Command:
-    """`quantlab ARG...` in this process. An exception is a bug of the command and passes through."""
+    """`quantlab ARG...` in this process. An exception is the command's bug and passes through."""
 
     def run(*args: str | Path) -> Said:
         capfd.readouterr()

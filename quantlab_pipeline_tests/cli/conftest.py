@@ -28,6 +28,21 @@ episodes:
      drift: {bps: 40, over_min: 60, sign: up}}
 """
 
+FAMILY = """\
+family_id: few
+version: 1
+buckets: [{name: all}]
+horizons: [15m, 1h]
+templates: [{name: directional, rule: constant}]
+sides: [1, -1]
+delta_min: 1
+max_missing_frac: 0.05
+max_exit_gap_min: 3
+q: 0.1
+procedure: benjamini_hochberg
+cost_profile: conservative
+"""
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -65,6 +80,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Ran:
     project, data, folder = root / "project", root / "data", root / "world"
     shutil.copytree(repository / "specs", project / "specs")
     (project / "specs" / "scenarios" / "tiny.yaml").write_text(SCENARIO, encoding="utf-8")
+    (project / "specs" / "candidate_family.yaml").write_text(FAMILY, encoding="utf-8")
     places = ("--project", project, "--data", data)
     made = typed("world", "make", "tiny", "--out", folder, *places)
     assert made.returncode == 0, made.stderr

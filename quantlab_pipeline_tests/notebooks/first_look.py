@@ -17,12 +17,16 @@ bars = lake.table("bars_1m_perp", "2025-03-01", "2025-03-02")
 print(bars.group_by("symbol", maintain_order=True).agg(pl.len(), pl.col("volume_base").sum()))
 
 # %% Features as they could be known at `ts`; null is warm-up or missing input.
-features = lake.table("features_pt", "2025-03-03", columns=["symbol", "ts", "spread_bps", "rv_1h_bps"])
+features = lake.table(
+    "features_pt", "2025-03-03", columns=["symbol", "ts", "spread_bps", "rv_1h_bps"]
+)
 print(features.describe())
 
 # %% What followed each wide spread: events joined to labels on symbol and time.
 events = lake.table("events", "2025-03-01", "2025-03-07")
-labels = lake.table("labels_fwd", "2025-03-01", "2025-03-07", columns=["symbol", "ts", "fwd_ret_1h"])
+labels = lake.table(
+    "labels_fwd", "2025-03-01", "2025-03-07", columns=["symbol", "ts", "fwd_ret_1h"]
+)
 after = events.join(labels, on=["symbol", "ts"], how="left", maintain_order="left")
 print(
     after.group_by("event_type")
