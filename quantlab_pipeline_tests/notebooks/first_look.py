@@ -8,6 +8,7 @@
 import polars as pl
 
 import quantlab_pipeline as ql
+from quantlab_pipeline.core.errors import GateNotPassedError
 
 lake = ql.open_lake("world_smoke")
 print(lake.tables().select("table", "stage", "gate", "written"))
@@ -36,7 +37,7 @@ print(
 
 # %% The same by SQL, on what the gates admit.
 prevalence = lake.sql(
-    "select symbol, event_type, count(*) as n from events group by all order by n desc, event_type, symbol",
+    "select event_type, symbol, count(*) as n from events group by all order by 3 desc, 1, 2",
     "2025-03-01",
     "2025-03-07",
 )
@@ -49,5 +50,5 @@ print(verdicts.filter(pl.col("outcome") != "PASS").select("item", "outcome", "re
 # %% A gate is in force here too: V1 admits nothing on a week of two symbols, and says so.
 try:
     lake.study("smoke", "phase2_candidates")
-except Exception as refusal:
-    print(f"{type(refusal).__name__}: {refusal}")
+except GateNotPassedError as refusal:
+    print(refusal)
