@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from quantlab_pipeline.cli import app
+from quantlab_pipeline.commands import run
 from quantlab_pipeline.sources import archive_codec as codec
 from quantlab_pipeline.storage import objects
 from quantlab_pipeline.storage.doctor import examine
@@ -226,3 +229,34 @@ def test_a_full_disk_while_writing(
     assert len(list(data.rglob("tables/**/*.parquet"))) == 2
     assert not list(data.rglob("tables/**/.tmp-*"))
     nothing_half_written(data)
+
+
+def test_a_port_that_is_taken(quantlab: Command, data: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused(quantlab("ui", "--port", str(port), "--data", data), f"Port {port}", "--port")
+
+
+def test_an_interrupted_run_ends_in_one_line(
+    quantlab: Command, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "run_study_of", interrupted)
+    said = quantlab("run", "smoke", "--data", data)
+    assert (said.code, said.out) == (130, "")
+    assert said.err.strip() == "quantlab: interrupted; run it again to go on where it stopped"
+
+
+def test_a_bug_is_not_dressed_up(
+    quantlab: Command, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run, "run_study_of", broken)
+    with pytest.raises(ZeroDivisionError):
+        app(["run", "smoke", "--data", str(data)], prog_name="quantlab")

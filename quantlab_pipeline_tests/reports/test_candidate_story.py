@@ -1,0 +1,80 @@
+"""What `quantlab why` says of a row: golden numbers for what a pass would need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quantlab_pipeline.reports.candidate_story import (
+    binding_z,
+    naive_against_ours,
+    needed_z,
+    what_it_needs,
+)
+from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
+from quantlab_pipeline.storage.spec_files import Project
+
+LIMITS = Project().gates().v1
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A tested candidate, z 2.0 raw and 2.5 contrast; other figures null unless `changes` say."""
+    figures: dict[str, Any] = dict.fromkeys(c.name for c in PHASE2_CANDIDATES.columns)
+    tested = {
+        "event_type": "upper_wick", "n_events": 100, "active_days": 12, "n_eff": 25.0,
+        "gross_bps": 14.0, "cost_bps": 10.0, "net_bps": 4.0, "se_bps": 2.0, "sigma_h_bps": 20.0,
+        "mde80_bps": 60.0, "z_raw": 2.0, "z_contrast": 2.5, "z_naive": 3.25, "m_budget": 10_000,
+        "capacity_usd": 5_000.0, "reason_codes": "",
+    }  # fmt: skip
+    return {**figures, **tested, **changes}
+
+
+def test_the_z_that_one_more_needs_falls_with_those_that_stand() -> None:
+    # The normal quantile of 1 - 0.1 / 10,000.
+    assert needed_z(0.1, 10_000, 0) == pytest.approx(4.264891, abs=1e-6)
+    assert needed_z(0.1, 10_000, 9) == pytest.approx(needed_z(0.1, 1_000, 0))
+    assert needed_z(0.05, 1, 0) == pytest.approx(1.644854, abs=1e-6)
+
+
+def test_naive_stands_beside_the_binding_z() -> None:
+    told = naive_against_ours(row(), 4.26)
+    assert "t = 3.25: significant" in told
+    assert "z = 2.00" in told
+    assert "10,000 trials needs 4.26" in told
+    assert "not significant" in naive_against_ours(row(z_naive=1.6), 4.26)
+    assert "not tested" in naive_against_ours(row(z_naive=None), 4.26)
+    assert binding_z(row(z_contrast=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"reason_codes": "NOT_SIGNIFICANT"}, "a net effect of 8.0 bps at this noise"),
+        ({"reason_codes": "NOT_SIGNIFICANT"}, "or 4.0 times as many independent events"),
+        ({"reason_codes": "NOT_SIGNIFICANT", "z_raw": -1.0}, "wrong sign"),
+        ({"reason_codes": "NET_NOT_POSITIVE", "gross_bps": 7.0}, "10.0 bps a round trip"),
+        ({"reason_codes": "FEW_DAYS"}, "it has 12"),
+        ({"reason_codes": "LOW_N_EFF"}, "its 100 count for 25"),
+        ({"reason_codes": "CAPACITY"}, "5,000 USD a trade"),
+        ({"reason_codes": "DATASET_ABSENT:funding"}, "funding must be there"),
+        ({"reason_codes": "E1_NOT_PASSED"}, "upper_wick must pass gate E-1"),
+        ({"reason_codes": "SOMETHING_NEW"}, "SOMETHING_NEW: this condition"),
+    ],
+)
+def test_each_reason_says_what_would_have_to_be_true(changes: dict[str, Any], said: str) -> None:
+    (sentence,) = what_it_needs(row(**changes), LIMITS, 4.0)
+    assert sentence.startswith(changes["reason_codes"])
+    assert said in sentence
+
+
+def test_a_blind_test_says_how_much_more_it_takes() -> None:
+    limit = max(LIMITS.mde_cost_multiple * 10.0, LIMITS.mde_sigma_fraction * 20.0)
+    blind = row(reason_codes="MDE_TOO_LARGE", mde80_bps=2 * limit)
+    (sentence,) = what_it_needs(blind, LIMITS, 4.0)
+    assert f"{limit:.1f} bps is the most" in sentence
+    assert "4.0 times as many independent events" in sentence
+
+
+def test_a_pass_needs_nothing() -> None:
+    assert what_it_needs(row(), LIMITS, 4.0) == []
