@@ -10,6 +10,14 @@ from datetime import timedelta
 
 import polars as pl
 
+from quantlab_pipeline.core.clocks import MINUTE_US, TS
+
+
+def decision_minute() -> pl.Expr:
+    """First whole minute at which a row is known: `ts` or `available_at`, the later, rounded up."""
+    known_us = pl.max_horizontal("ts", "available_at").dt.epoch("us")
+    return (-(-known_us // MINUTE_US) * MINUTE_US).cast(TS)
+
 
 def known_facts(facts: pl.DataFrame, by: str = "symbol") -> pl.DataFrame:
     """Facts in the order of their arrival, without those that a newer fact had already overtaken.

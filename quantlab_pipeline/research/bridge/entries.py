@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from quantlab_pipeline.core.clocks import MINUTE, MINUTE_US, TS
-from quantlab_pipeline.core.point_in_time import asof_join
+from quantlab_pipeline.core.clocks import MINUTE
+from quantlab_pipeline.core.point_in_time import asof_join, decision_minute
 from quantlab_pipeline.research.bridge.schema import ENTRY_COLUMNS
 from quantlab_pipeline.research.validation.spec import CandidateFamily, horizon_minutes
 from quantlab_pipeline.simulation.costs import CostModel, stress_flag
@@ -43,11 +43,9 @@ def signed_entries(
 def _decisions(
     events: pl.DataFrame, features: pl.DataFrame, family: CandidateFamily, costs: CostModel
 ) -> pl.DataFrame:
-    known_us = pl.max_horizontal("ts", "available_at").dt.epoch("us")
-    minute = (-(-known_us // MINUTE_US) * MINUTE_US).cast(TS)
     wanted = [c for c in (*family.features(), *sorted(costs.stress)) if c in features.columns]
     rows = asof_join(
-        events.with_columns(minute.alias("decided_at")),
+        events.with_columns(decided_at=decision_minute()),
         features,
         list(dict.fromkeys(wanted)),
         max_age=MINUTE,

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE, MINUTE_US, TS, day_of, minute_grid
-from quantlab_pipeline.core.point_in_time import asof_join
+from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE, MINUTE_US, day_of, minute_grid
+from quantlab_pipeline.core.point_in_time import asof_join, decision_minute
 from quantlab_pipeline.research.validation.paths import Paths, follow, settled_cash
 from quantlab_pipeline.research.validation.spec import CandidateFamily, horizon_minutes
 from quantlab_pipeline.simulation.costs import (
@@ -134,14 +134,13 @@ def _decisions(inputs: ValidationInputs, family: CandidateFamily, costs: CostMod
     """The study's events with `decided_at`, the features known then and trailing liquidity."""
     wanted = [c for c in family.features() if c in inputs.features.columns]
     wanted += [c for c in sorted(costs.stress) if c in inputs.features.columns and c not in wanted]
-    known = pl.max_horizontal("ts", "available_at").dt.epoch("us")
     rows = (
         inputs.events.filter(
             pl.col("event_type").is_in(list(inputs.event_specs)),
             pl.col("symbol").is_in(list(inputs.symbols)),
             day_of("ts").is_between(inputs.days[0], inputs.days[-1]),
         )
-        .with_columns((-(-known // MINUTE_US) * MINUTE_US).cast(TS).alias("decided_at"))
+        .with_columns(decided_at=decision_minute())
         .sort(
             "event_type",
             pl.col("symbol").replace_strict(_order(inputs.symbols)),
