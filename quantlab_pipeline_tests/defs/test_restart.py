@@ -1,0 +1,177 @@
+"""Killed and started again; twice the same; day by day the same as all at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from quantlab_pipeline.core.clocks import day_of
+from quantlab_pipeline.core.verdicts import Gate
+from quantlab_pipeline.storage.manifests import Manifest
+from quantlab_pipeline_tests.defs.builders import (
+    NAME,
+    World,
+    failures,
+    make_project,
+    python,
+)
+
+DAYS_JOB = """
+import sys
+from pathlib import Path
+from quantlab_pipeline_tests.defs.builders import World, failures
+result = World(Path(sys.argv[1])).run("days")
+print(failures(result))
+sys.exit(not result.success)
+"""
+WHOLE_CHAIN = """
+import sys
+from pathlib import Path
+from quantlab_pipeline_tests.defs.builders import WAIVED, World, failures
+world = World(Path(sys.argv[1]))
+world.waive(*WAIVED)
+results = [world.run(job) for job in ("days", "study", "board")]
+print([failures(result) for result in results])
+sys.exit(not all(result.success for result in results))
+"""
+OBSERVED = ("run_manifest.json",)
+"""Artifacts that hold facts about the wall clock, under `observed`."""
+
+
+def manifests(world: World) -> dict[tuple[str, str], Manifest]:
+    """Every manifest of the market, by table and partition."""
+    lake = world.lake()
+    keys = [(t, p) for t in lake.graph.tables for p in lake.partitions(t)]
+    found = {key: lake.manifests.current(*key) for key in keys}
+    return {key: manifest for key, manifest in found.items() if manifest is not None}
+
+
+def fingerprints(world: World) -> dict[tuple[str, str], str]:
+    return {key: manifest.fingerprint for key, manifest in manifests(world).items()}
+
+
+def verdicts(world: World) -> dict[tuple[str, str], str]:
+    store = world.lake().verdicts
+    records = {(g.value, p): store.current(g, p) for g in Gate for p in store.partitions(g)}
+    return {key: record.digest for key, record in records.items() if record is not None}
+
+
+def first_difference(one: dict[Any, Any], other: dict[Any, Any]) -> str:
+    changed = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    return f"{len(changed)} differ: {sorted(changed)[:5]}"
+
+
+# --- killed and started again ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", ["bars_1m_spot", "tob_1m_agg", "features_pt"])
+def test_a_killed_run_goes_on_where_it_was(ran: World, tmp_path: Path, after: str) -> None:
+    world = make_project(tmp_path / "world")
+    kill_when(world, after)
+    left = manifests(world)
+    assert left, "it had begun"
+    assert ("events", f"day={world.days[-1]}") not in left, "it had not ended"
+    result = world.run("days")
+    assert result.success, failures(result)
+    now = manifests(world)
+    redone = [key for key, m in left.items() if now[key].observed != m.observed]
+    assert not redone, "finished days are not made again"
+    assert fingerprints(world) == fingerprints(ran), first_difference(
+        fingerprints(world), fingerprints(ran)
+    )
+
+
+def kill_when(world: World, table: str) -> None:
+    """Run the days in a process of their own and kill it when a day of `table` is there."""
+    folder = world.data / "lake" / NAME / "manifests" / table
+    process = python(DAYS_JOB, world)
+    until = time.monotonic() + 120
+    while not any(folder.glob("day=*.json")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_run_on_finished_days_makes_nothing(world: World) -> None:
+    before = manifests(world)
+    result = world.run("days")
+    assert result.success
+    assert {k: m.observed for k, m in manifests(world).items()} == {
+        k: m.observed for k, m in before.items()
+    }
+
+
+# --- twice the same ----------------------------------------------------------------------------
+
+
+def test_two_runs_are_the_same_to_the_byte(tmp_path: Path) -> None:
+    one, other = (make_project(tmp_path / name) for name in ("one", "other"))
+    environments = (
+        {"POLARS_MAX_THREADS": "1", "NUMBA_NUM_THREADS": "1", "PYTHONHASHSEED": "1"},
+        {"POLARS_MAX_THREADS": "2", "NUMBA_NUM_THREADS": "2", "PYTHONHASHSEED": "2"},
+    )
+    for world, environment in zip((one, other), environments, strict=True):
+        process = python(WHOLE_CHAIN, world, **environment)
+        told = process.communicate()[0]
+        assert process.returncode == 0, told
+    for state in (fingerprints, verdicts, artifacts):
+        assert state(one) == state(other), first_difference(state(one), state(other))
+    assert ("portfolio", f"study={NAME}") in fingerprints(one), "the whole chain was run"
+    assert len(verdicts(one)) == 2 * len(one.days) + 5
+
+
+def artifacts(world: World) -> dict[str, str]:
+    """A digest of each artifact, without what was observed."""
+    folder = world.data / "lake" / NAME / "artifacts" / NAME
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        data = file.read_bytes()
+        if file.name in OBSERVED:
+            content = json.loads(data)
+            assert content.pop("observed")
+            data = json.dumps(content).encode()
+        found[file.name] = hashlib.sha256(data).hexdigest()
+    assert {"phase2_candidates.csv", "gate_verdicts.json", "blueprints.jsonl"} <= set(found)
+    return found
+
+
+# --- day by day the same as all at once --------------------------------------------------------
+
+
+def test_day_by_day_is_the_same_as_all_at_once(ran: World, tmp_path: Path) -> None:
+    world = make_project(tmp_path / "world")
+    for day in world.days:
+        result = world.run("days", day)
+        assert result.success, failures(result)
+    # The last two days end the labels of the days before them.
+    result = world.run("days")
+    assert result.success, failures(result)
+    one, other = fingerprints(world), fingerprints(ran)
+    assert one == other, first_difference(one, other)
+
+
+def test_labels_of_the_newest_day_are_made_again_when_tomorrow_arrives(
+    ran: World, tmp_path: Path
+) -> None:
+    world = make_project(tmp_path / "world")
+    world.run("days", *world.days[:2])
+    unresolved = resolved_share(world, world.days[1])
+    world.run("days", *world.days[1:4:2])
+    assert unresolved < resolved_share(world, world.days[1]) == resolved_share(ran, world.days[1])
+
+
+def resolved_share(world: World, day: str) -> float:
+    labels = world.lake().read("labels_fwd", [day], gated=False)
+    assert labels.filter(day_of() != pl.lit(day).str.to_date()).is_empty()
+    return float(labels["fwd_ret_24h"].is_not_null().mean() or 0.0)
