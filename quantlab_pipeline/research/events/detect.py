@@ -53,8 +53,9 @@ def detect_events(
         rows, counts = _onsets(triggered[event_type.name].to_numpy(), axis, event_type.cooldown_min)
         inside = wanted[rows]
         rows, counts = rows[inside], counts[inside]
-        severity = ordered[rows].select(compile_expression(event_type.severity_tree).alias("s"))
-        parts.append(_rows(event_type, context[rows], severity["s"], counts))
+        # On the whole frame: polars divides one row exactly, but many by a number's reciprocal.
+        severity = ordered.select(compile_expression(event_type.severity_tree).alias("s"))
+        parts.append(_rows(event_type, context[rows], severity["s"][rows], counts))
     return EVENTS.conform(pl.concat(parts))
 
 
