@@ -1,0 +1,76 @@
+"""Kernels against polars on the same arrays: a year of minutes of one symbol."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from quantlab_pipeline.kernels.bar_backtest import BarTape, sweep
+from quantlab_pipeline.kernels.label_windows import forward_windows
+from quantlab_pipeline.kernels.rolling_moments import rolling_mean_deviation
+from quantlab_pipeline.kernels.rolling_rank import rolling_rank
+from quantlab_pipeline_tests.benchmarks.measure import compare
+
+pytestmark = pytest.mark.benchmark
+YEAR = 525_600
+RNG = np.random.default_rng(0)
+LOG_PRICE = np.cumsum(RNG.normal(0, 7e-4, YEAR))
+SERIES = pl.Series("x", LOG_PRICE)
+
+
+@pytest.mark.parametrize("window", [1_440, 10_080])
+def test_rolling_rank_beats_the_order_statistics_of_polars(window: int) -> None:
+    ratio = compare(
+        f"rolling rank {window}, per bar",
+        YEAR,
+        lambda: rolling_rank(LOG_PRICE, window, window),
+        lambda: SERIES.rolling_rank(window, method="average"),
+    )
+    assert ratio.value < 1.0
+
+
+def test_rolling_mean_and_deviation_tie_with_polars() -> None:
+    ratio = compare(
+        "rolling mean and deviation 1440, per bar",
+        YEAR,
+        lambda: rolling_mean_deviation(LOG_PRICE, 0, 1_440, 360),
+        lambda: (SERIES.rolling_mean(1_440), SERIES.rolling_std(1_440)),
+    )
+    assert ratio.value < 3.0, "ours merges anchored blocks, so that runs of any range agree"
+
+
+def test_labels_beat_reversed_rolling_extremes() -> None:
+    horizons = np.array([5, 15, 60, 240, 1_440])
+    fresh = np.ones(YEAR, dtype=np.bool_)
+    backwards = SERIES.reverse()
+
+    def peer() -> list[pl.Series]:
+        out = []
+        for h in horizons.tolist():
+            out += [backwards.rolling_max(h), backwards.rolling_min(h), SERIES.shift(-h) - SERIES]
+        return out
+
+    ratio = compare(
+        "labels, per bar and column",
+        YEAR * 15,
+        lambda: forward_windows(LOG_PRICE, fresh, fresh, fresh, horizons, horizons // 20, 1),
+        peer,
+    )
+    assert ratio.value < 1.0
+
+
+def test_a_backtest_sweep_is_near_one_pass_over_memory() -> None:
+    price = np.exp(LOG_PRICE)
+    tape = BarTape(price, price, price, np.zeros(YEAR), np.arange(YEAR, dtype=np.int64) // 1_440)
+    held = RNG.integers(-1, 2, (8, YEAR // 60)).astype(np.int8)
+    targets = np.ascontiguousarray(np.repeat(held, 60, axis=1))
+    nothing = np.zeros(0)
+    floor = np.empty((8, YEAR))
+    ratio = compare(
+        "bar backtest with fees, funding and statistics, per bar and variant",
+        8 * YEAR,
+        lambda: sweep(tape, targets, 5.0, 0.5, nothing),
+        lambda: np.multiply(targets, price, out=floor).sum(axis=1),
+    )
+    assert ratio.value < 8.0
