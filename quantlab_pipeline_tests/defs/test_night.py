@@ -158,14 +158,6 @@ def test_a_study_is_launched_once_when_its_last_day_is_final(world: World) -> No
     assert not requests(follow(world, "live_studies", night)), "a stop is an end"
 
 
-def test_a_study_that_passed_every_gate_is_not_launched_again(world: World) -> None:
-    live(world)
-    world.waive(*WAIVED)
-    assert world.run("study").success
-    assert is_done(world.lake(), world.project.study(NAME))
-    assert not requests(follow(world, "live_studies", world.run("days")))
-
-
 @pytest.mark.parametrize("ends_before", [0, 1])
 def test_a_study_waits_for_the_days_of_its_labels(world: World, ends_before: int) -> None:
     live(world, last_day=LAST - timedelta(days=ends_before))
@@ -227,10 +219,12 @@ def test_the_board_follows_a_study_that_a_gate_stopped(world: World) -> None:
     assert (world.data / "lake" / NAME / "artifacts" / NAME / "gate_board.html").is_file()
 
 
-def test_the_board_follows_a_study_that_passed(world: World) -> None:
+def test_the_board_follows_a_study_that_passed_and_the_study_is_done(world: World) -> None:
     world.waive(*WAIVED)
     passed = world.run("study")
     assert passed.success, failures(passed)
     assert world.lake().is_judged(Gate.P, NAME)
     (request,) = requests(follow(world, "board_after_success", passed))
     assert (request.partition_key, request.run_key) == (NAME, passed.run_id)
+    assert is_done(world.lake(), world.project.study(NAME))
+    assert not requests(follow(world, "live_studies", world.run("days")))
