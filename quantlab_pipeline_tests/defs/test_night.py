@@ -126,6 +126,12 @@ def gate_events(result: dg.ExecuteInProcessResult, check: str) -> list[Any]:
 # --- live studies ------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def night(ran: World, tmp_path_factory: pytest.TempPathFactory) -> dg.ExecuteInProcessResult:
+    """A night's run that ended well; what the lake holds then is each test's own affair."""
+    return ran.copy(tmp_path_factory.mktemp("night") / "world").run("days")
+
+
 def follow(world: World, name: str, after: dg.ExecuteInProcessResult) -> list[Any]:
     """What a sensor asks for after a run."""
     sensor = world.definitions().get_sensor_def(f"{NAME}__{name}")
@@ -146,9 +152,10 @@ def requests(asked: list[Any]) -> list[dg.RunRequest]:
     return [each for each in asked if isinstance(each, dg.RunRequest)]
 
 
-def test_a_study_is_launched_once_when_its_last_day_is_final(world: World) -> None:
+def test_a_study_is_launched_once_when_its_last_day_is_final(
+    world: World, night: dg.ExecuteInProcessResult
+) -> None:
     live(world)
-    night = world.run("days")
     (request,) = requests(follow(world, "live_studies", night))
     assert request.partition_key == NAME
     assert world.instance.get_dynamic_partitions(studies_of(world.market).name or "") == [NAME]
@@ -159,9 +166,11 @@ def test_a_study_is_launched_once_when_its_last_day_is_final(world: World) -> No
 
 
 @pytest.mark.parametrize("ends_before", [0, 1])
-def test_a_study_waits_for_the_days_of_its_labels(world: World, ends_before: int) -> None:
+def test_a_study_waits_for_the_days_of_its_labels(
+    world: World, ends_before: int, night: dg.ExecuteInProcessResult
+) -> None:
     live(world, last_day=LAST - timedelta(days=ends_before))
-    (skipped,) = follow(world, "live_studies", world.run("days"))
+    (skipped,) = follow(world, "live_studies", night)
     assert f"is final when {LAST + timedelta(days=2 - ends_before)} is there" in str(skipped)
 
 
@@ -172,23 +181,25 @@ def test_an_empty_day_does_not_end_the_labels(world: World) -> None:
     assert not requests(follow(world, "live_studies", night))
 
 
-def test_a_study_of_a_market_that_ended_is_final(world: World) -> None:
-    (request,) = requests(follow(world, "live_studies", world.run("days")))
+def test_a_study_of_a_market_that_ended_is_final(
+    world: World, night: dg.ExecuteInProcessResult
+) -> None:
+    (request,) = requests(follow(world, "live_studies", night))
     assert request.partition_key == NAME
 
 
 @pytest.mark.parametrize("table", ["events", "labels_fwd"])
-def test_a_study_waits_for_a_hole_in_its_days(world: World, table: str) -> None:
+def test_a_study_waits_for_a_hole_in_its_days(
+    world: World, table: str, night: dg.ExecuteInProcessResult
+) -> None:
     live(world)
-    night = world.run("days")
     world.forget(table, world.days[1])
     (skipped,) = follow(world, "live_studies", night)
     assert f"{table} has no {world.days[1]}" in str(skipped)
 
 
-def test_a_study_waits_for_a_stale_day(world: World) -> None:
+def test_a_study_waits_for_a_stale_day(world: World, night: dg.ExecuteInProcessResult) -> None:
     live(world)
-    night = world.run("days")
     lake = world.lake()
     bars = lake.read("bars_1m_perp", [world.days[0]], gated=False)
     lake.write("bars_1m_perp", bars.head(2000), [world.days[0]])
@@ -198,11 +209,13 @@ def test_a_study_waits_for_a_stale_day(world: World) -> None:
     assert not requests(follow(world, "live_studies", night))
 
 
-def test_a_correction_asks_the_study_again_under_another_key(world: World) -> None:
+def test_a_correction_asks_the_study_again_under_another_key(
+    world: World, night: dg.ExecuteInProcessResult
+) -> None:
     live(world)
-    (before,) = requests(follow(world, "live_studies", world.run("days")))
+    (before,) = requests(follow(world, "live_studies", night))
     world.edit("studies/tiny", "seed", to=8)
-    (after,) = requests(follow(world, "live_studies", world.run("days")))
+    (after,) = requests(follow(world, "live_studies", night))
     assert before.run_key != after.run_key
 
 
@@ -219,7 +232,9 @@ def test_the_board_follows_a_study_that_a_gate_stopped(world: World) -> None:
     assert (world.data / "lake" / NAME / "artifacts" / NAME / "gate_board.html").is_file()
 
 
-def test_the_board_follows_a_study_that_passed_and_the_study_is_done(world: World) -> None:
+def test_the_board_follows_a_study_that_passed_and_the_study_is_done(
+    world: World, night: dg.ExecuteInProcessResult
+) -> None:
     world.waive(*WAIVED)
     passed = world.run("study")
     assert passed.success, failures(passed)
@@ -227,4 +242,4 @@ def test_the_board_follows_a_study_that_passed_and_the_study_is_done(world: Worl
     (request,) = requests(follow(world, "board_after_success", passed))
     assert (request.partition_key, request.run_key) == (NAME, passed.run_id)
     assert is_done(world.lake(), world.project.study(NAME))
-    assert not requests(follow(world, "live_studies", world.run("days")))
+    assert not requests(follow(world, "live_studies", night))

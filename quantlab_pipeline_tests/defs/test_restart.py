@@ -152,8 +152,8 @@ def artifacts(world: World) -> dict[str, str]:
 
 def test_day_by_day_is_the_same_as_all_at_once(ran: World, tmp_path: Path) -> None:
     world = make_project(tmp_path / "world")
-    first, second, third, *rest = world.days
-    for span in ((first, first), (second, second), (third, third), (rest[0], rest[-1])):
+    first, second, third, *_, last = world.days
+    for span in ((first, first), (second, second), (third, last)):
         result = world.run("days", *span)
         assert result.success, failures(result)
         if second in span:
