@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from quantlab_pipeline.defs.dead_runs import dead_runs_sensor
 from quantlab_pipeline.defs.factory import gate_check, table_asset
 from quantlab_pipeline.defs.io_managers import LakeIOManager
 from quantlab_pipeline.defs.jobs import board_job, days_job, study_job
@@ -60,6 +61,7 @@ def build_defs(
         parts["jobs"] += jobs
         parts["schedules"].append(nightly_schedule(market, jobs[0]))
         parts["sensors"] += market_sensors(market, *jobs)
+    parts["sensors"].append(dead_runs_sensor())
     lakes = LakesResource(project_root=str(project.root), data_root=str(data))
     duckdb = DuckDBResource(database=":memory:")
     resources = {

@@ -22,7 +22,10 @@ nux:
 run_monitoring:
   enabled: true
 run_retries:
-  enabled: false
+  # A run whose process was killed goes on; what a gate or a body refused is not asked again.
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
 """
 
 
