@@ -24,7 +24,10 @@ settings.register_profile(
 settings.load_profile("house")
 
 
-HEAVY_FIRST = ("test_planted_truth", "/defs/", "/worlds/", "test_architecture")
+HEAVY_FIRST = (
+    *("/chain/", "test_planted_truth", "/defs/", "/calibration/"),
+    *("test_architecture", "/cli/", "/worlds/"),
+)
 """Files that take longest: begun first, so that two workers end together."""
 
 
