@@ -1,4 +1,4 @@
-"""Runs whose process is gone: a kill or a power cut leaves them "started", and others wait for them.
+"""Runs whose process is gone: a kill or a power cut leaves them "started", and others wait on them.
 
 Dagster's own monitoring cannot ask after the processes of its default launcher. They live on this
 machine, so their process ids tell. A run that is reported as failed here is started again by

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
+import dagster as dg
 import pytest
 
+from quantlab_pipeline.core.errors import GateNotPassedError
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.instance import home_of
 from quantlab_pipeline_tests.defs.builders import NAME, REPOSITORY, World, make_project
@@ -254,3 +256,20 @@ def test_a_night_runs_through_the_daemon(month: World) -> None:
     assert run["status"] == "SUCCESS"
     assert tags["dagster/asset_partition_range_end"] == str(yesterday)
     assert month.lake().read("events", [yesterday]) is not None
+
+
+def test_a_backfill_behind_a_red_gate_is_refused(month: World) -> None:
+    if not made(month, "events"):
+        pytest.skip("the month was not made")
+    days = days_of(month)[10:13]
+    before = made(month, "events")
+    month.edit("gates", "d0", "max_stale_frac", to=0.2)
+    with dagster_dev(month) as dagster:
+        backfill = launch(dagster, ["events"], days)
+        told = wait_for(lambda: ended(dagster, backfill), 200, "the backfill")
+    assert told["status"] == "COMPLETED_FAILED", told
+    (run,) = told["runs"]
+    with dg.DagsterInstance.from_config(str(home_of(month.data))) as instance:
+        messages = [str(log.dagster_event) for log in instance.all_logs(run["id"])]
+    assert any(GateNotPassedError.code in message for message in messages)
+    assert made(month, "events") == before
