@@ -6,7 +6,6 @@ there, required or not, because features are built from all that is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -31,9 +30,24 @@ _FAULTY_ROWS = (
     "funding_out_of_range",
     "non_positive_oi",
 )
-_FAULTY_ROWS_OF_INDEX = tuple(f"index_{check}" for check in _FAULTY_ROWS[:5])
-_DISORDER_OF_OI = ("duplicates", "non_monotone")
+_DISORDER = ("duplicates", "non_monotone")
 _MESSAGES = ("crossed_quotes", "locked_quotes", "invalid_quotes", "uncovered_settlement")
+
+_THRESHOLDS = {
+    **dict.fromkeys(("gaps", "mark_index_gap", "index_gap"), "max_missing_minutes_frac"),
+    **dict.fromkeys(_FAULTY_ROWS, "max_faulty_rows"),
+    **dict.fromkeys((f"index_{check}" for check in _FAULTY_ROWS[:5]), "max_faulty_rows"),
+    **{check: f"max_{check}_frac" for check in ("crossed", "locked", "stale", "invalid")},
+    "zero_volume_run": "max_zero_volume_frac",
+    "oi_holes": "max_oi_holes_frac",
+    "outliers": "max_outlier_minutes",
+    "unit_shift": "max_unit_shift_minutes",
+    "timezone_shift": "max_time_shift_minutes",
+    "missing_settlement": "max_missing_settlements",
+    "silent": "max_silent_minutes",
+    "tob_mismatch": "max_tob_mismatch_minutes",
+}
+"""The threshold that each check is held against."""
 
 
 def judge_d0(
@@ -43,8 +57,8 @@ def judge_d0(
 
     NOT_EVALUABLE if a required dataset is absent (`DATASET_ABSENT:<dataset>`); else FAIL with a
     reason `<CHECK>:<dataset>` for each measured value above its threshold; else PASS. `measured`
-    holds, under `<dataset>.<check>`, every value that is not 0 beside its threshold. A check that
-    is only counted (single messages of a book, say) has the threshold None.
+    holds, under each threshold's name, the worst value that was held against it; and, under
+    `<dataset>.<check>` with the threshold None, what is only counted (single messages of a book).
     """
     verdicts: dict[date, list[ItemVerdict]] = {}
     rows = qa_report.with_columns(day_of("ts").alias("day")).sort(
@@ -65,10 +79,15 @@ def _judge(symbol: Any, part: pl.DataFrame, thresholds: D0Thresholds, grid_s: in
         if check == ABSENT:
             absent += [f"DATASET_ABSENT:{dataset}"] if count else []
             continue
-        value, limit = _measure(dataset, check, count, thresholds, grid_s)
-        if value:
-            measured[f"{dataset}.{check}"] = (value, limit)
-        if limit is not None and value > limit:
+        if check in _MESSAGES:
+            if count:
+                measured[f"{dataset}.{check}"] = (float(count), None)
+            continue
+        name = _threshold_of(dataset, check)
+        limit = float(getattr(thresholds, name))
+        value = count / _unit(name, grid_s)
+        measured[name] = (max(value, measured.get(name, (0.0, limit))[0] or 0.0), limit)
+        if value > limit:
             reasons.append(f"{check.upper()}:{dataset}")
     if absent:
         return ItemVerdict(symbol, Outcome.NOT_EVALUABLE, (*absent, *reasons), measured)
@@ -76,38 +95,17 @@ def _judge(symbol: Any, part: pl.DataFrame, thresholds: D0Thresholds, grid_s: in
     return ItemVerdict(symbol, outcome, tuple(reasons), measured)
 
 
-def _measure(
-    dataset: str, check: str, count: int, thresholds: D0Thresholds, grid_s: int
-) -> tuple[float, float | None]:
-    """The measured value in its threshold's unit, and the threshold."""
-    if check in _MESSAGES:
-        return float(count), None
-    if dataset == "open_interest" and check in _DISORDER_OF_OI:
-        return float(count), float(thresholds.max_oi_disorder_rows)
-    if check in _FAULTY_ROWS or check in _FAULTY_ROWS_OF_INDEX:
-        return float(count), float(thresholds.max_faulty_rows)
-    units, limit = _limits(thresholds, grid_s)[check]
-    return count / units, float(limit)
+def _threshold_of(dataset: str, check: str) -> str:
+    if dataset == "open_interest" and check in _DISORDER:
+        return "max_oi_disorder_rows"
+    return _THRESHOLDS[check]
 
 
-def _limits(thresholds: D0Thresholds, grid_s: int) -> Mapping[str, tuple[float, float]]:
-    """Check -> (what one unit of the threshold is in counts, threshold)."""
-    return dict(_fractions(thresholds, DAY_SECONDS / grid_s)) | {
-        "outliers": (1, thresholds.max_outlier_minutes),
-        "unit_shift": (1, thresholds.max_unit_shift_minutes),
-        "timezone_shift": (1, thresholds.max_time_shift_minutes),
-        "missing_settlement": (1, thresholds.max_missing_settlements),
-        "silent": (1, thresholds.max_silent_minutes),
-        "tob_mismatch": (1, thresholds.max_tob_mismatch_minutes),
-    }
-
-
-def _fractions(
-    thresholds: D0Thresholds, grid_points: float
-) -> Iterator[tuple[str, tuple[float, float]]]:
-    for check in ("gaps", "mark_index_gap", "index_gap"):
-        yield check, (DAY_MINUTES, thresholds.max_missing_minutes_frac)
-    yield "zero_volume_run", (DAY_MINUTES, thresholds.max_zero_volume_frac)
-    yield "oi_holes", (DAY_BUCKETS, thresholds.max_oi_holes_frac)
-    for check in ("crossed", "locked", "stale", "invalid"):
-        yield check, (grid_points, getattr(thresholds, f"max_{check}_frac"))
+def _unit(threshold: str, grid_s: int) -> float:
+    """Counts in one unit of the threshold; shares are of a day's minutes, buckets or samples."""
+    if not threshold.endswith("_frac"):
+        return 1.0
+    if threshold == "max_oi_holes_frac":
+        return float(DAY_BUCKETS)
+    by_minute = threshold in ("max_missing_minutes_frac", "max_zero_volume_frac")
+    return float(DAY_MINUTES) if by_minute else DAY_SECONDS / grid_s

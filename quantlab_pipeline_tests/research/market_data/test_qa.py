@@ -194,7 +194,10 @@ def test_the_gate_says_what_it_measured_beside_its_threshold():
     verdict = judge_d0(look(bars_1m_perp=bars), b.thresholds())[b.DAY][0]
     assert verdict.outcome is Outcome.FAIL
     assert verdict.reasons == ("GAPS:bars_1m_perp",)
-    assert verdict.measured == {"bars_1m_perp.gaps": (0.05, 0.02)}
+    assert verdict.measured["max_missing_minutes_frac"] == (0.05, 0.02)
+    others = {k: v for k, v in verdict.measured.items() if k != "max_missing_minutes_frac"}
+    assert "max_faulty_rows" in others, "what was looked for and not found is measured too"
+    assert {value for value, _ in others.values()} == {0.0}
     lenient = b.thresholds(max_missing_minutes_frac=0.05)
     assert judge_d0(look(bars_1m_perp=bars), lenient)[b.DAY][0].outcome is Outcome.PASS
 
@@ -209,9 +212,9 @@ def test_every_check_has_a_threshold_or_is_only_counted():
         rows, schema={c.name: c.dtype for c in schema.QA_REPORT.columns}, orient="row"
     )
     verdict = judge_d0(report, b.thresholds())[b.DAY][0]
-    assert len(verdict.measured) == len(rows)
-    unjudged = {k.partition(".")[2] for k, (_, limit) in verdict.measured.items() if limit is None}
-    assert unjudged == {
+    counted = [k for k, (_, limit) in verdict.measured.items() if limit is None]
+    assert len(verdict.reasons) + len(counted) == len(rows), "each is above its threshold"
+    assert {k.partition(".")[2] for k in counted} == {
         "crossed_quotes",
         "locked_quotes",
         "invalid_quotes",
