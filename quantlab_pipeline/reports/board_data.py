@@ -25,6 +25,8 @@ from quantlab_pipeline.core.verdicts import (
 NAIVE_Z = 1.645
 """One-sided 5 %: what a naive t-test would call significant."""
 
+_FEWER_IS_BETTER = ("q", "mde80_bps", "n_rows", "not_reproduced_rows", "saw_ahead_min")
+
 QUESTIONS = {
     Gate.D0: "Is the data whole?",
     Gate.PIT1: "Does anything know the future?",
@@ -38,12 +40,13 @@ QUESTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A threshold beside what was measured: the best, the median and how many items it stopped."""
+    """A threshold beside what `n` items measured: the best, the median and the worst of them."""
 
     name: str
     threshold: float | None
     best: float | None
     typical: float | None
+    worst: float | None
     n: int
 
 
@@ -127,10 +130,16 @@ def _measures(
     rows = []
     for name in sorted(limits):
         seen = values.get(name, [])
-        lower_is_better = name.startswith("max_") or name in {"q", "q_bh", "p"}
-        best = (min if lower_is_better else max)(seen) if seen else None
-        rows.append(Measure(name, limits[name], best, median(seen) if seen else None, len(seen)))
+        ordered = sorted(seen, reverse=not _lower_is_better(name))
+        best, worst = (ordered[0], ordered[-1]) if ordered else (None, None)
+        typical = median(ordered) if ordered else None
+        rows.append(Measure(name, limits[name], best, typical, worst, len(seen)))
     return tuple(rows)
+
+
+def _lower_is_better(name: str) -> bool:
+    """Ceilings, counts of faults (`dataset.check`), and the few that are neither by their name."""
+    return name.startswith("max_") or "." in name or name in _FEWER_IS_BETTER
 
 
 def candidate_funnel(

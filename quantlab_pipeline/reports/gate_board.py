@@ -32,11 +32,13 @@ def render_gate_board(board: Board) -> str:
 
 
 def format_number(value: Any) -> str:
-    """A number as people read it: three significant digits, thousands grouped, a dash for none."""
+    """A number as people read it: three significant digits, M for millions, a dash for none."""
     if value is None:
         return "–"
     if isinstance(value, bool | str):
         return str(value)
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:,.0f}M" if abs(value) >= 1e8 else f"{value / 1e6:.3g}M"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1):
         return f"{int(value):,}"
     if abs(value) >= 1000:

@@ -66,7 +66,7 @@ def test_a_gate_in_a_line() -> None:
     assert (summary.outcome, summary.judged, summary.admitted) == (Outcome.PASS, 3, 1)
     assert summary.reasons == (("DATASET_ABSENT:<b>", 1), ("NOT_SIGNIFICANT", 1))
     (measure,) = summary.measures
-    assert (measure.best, measure.threshold, measure.n) == (1e-5, 0.1, 2)
+    assert (measure.best, measure.worst, measure.threshold, measure.n) == (1e-5, 0.8, 0.1, 2)
 
 
 def test_a_gate_without_items_says_why() -> None:
@@ -100,6 +100,8 @@ def test_the_page_holds_every_verdict_and_needs_no_network() -> None:
         (None, "–"),
         (12345.6, "12,346"),
         (3.0, "3"),
+        (18_128_455.0, "18.1M"),
+        (7_351_837_537.0, "7,352M"),
         (0.00001234, "1.2e-05"),
         (2.3456, "2.35"),
         (0, "0"),

@@ -155,7 +155,8 @@ class StudyOutcome:
 
     def _waiver(self, gate: Gate) -> str | None:
         for record in self.records[gate]:
-            waiver = self.lake.waivers.find(record.waiver) if record.waiver else None
+            used = any(v.outcome is Outcome.WAIVED for v in record.items)
+            waiver = self.lake.waivers.find(record.waiver) if record.waiver and used else None
             if waiver is not None:
                 return f"{waiver.reason} ({waiver.who})"
         return None
