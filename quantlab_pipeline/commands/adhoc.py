@@ -20,8 +20,8 @@ from quantlab_pipeline.core.fingerprints import digest, digest_bytes, short
 from quantlab_pipeline.core.ports import RawFile
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
+from quantlab_pipeline.sources.archive.source import BinanceArchive
 from quantlab_pipeline.sources.base import DATASETS, DiskTree, Source
-from quantlab_pipeline.sources.binance_archive import BinanceArchive
 from quantlab_pipeline.sources.freqtrade import Freqtrade
 from quantlab_pipeline.storage.objects import write_atomic
 from quantlab_pipeline.storage.spec_errors import suggestion

@@ -17,7 +17,10 @@ class Severity(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check's count on one (dataset, symbol, day); `count` 0 says that it was looked for."""
+    """One check's count on one (dataset, symbol, day); `count` 0 says that it was looked for.
+
+    `places` are the instants at fault, ascending, once each; of a book's messages, their minutes.
+    """
 
     dataset: str
     check: str
@@ -26,3 +29,4 @@ class Finding:
     count: int
     first_ts: datetime | None
     detail: str
+    places: tuple[datetime, ...] = ()

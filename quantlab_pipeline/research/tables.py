@@ -74,6 +74,8 @@ _GRAINS = {
     "not. Read by the minute aggregate and by the bridge.",
     "tob_1m_agg": "One row per (symbol, leg, minute): spread, depth, imbalance of valid seconds.",
     "basis_state": "One row per (symbol, minute) on which both prices are known at once.",
+    "funding_state": "One row per (symbol, minute): the rate that the next settlement is expected "
+    "to have, the last one that was settled, when the next is due; each as known then.",
     "qa_report": "One row per (symbol, dataset, check): how much is wrong and where; 0 was looked "
     "for and not found. D0 judges it.",
     "universe": "One row per member symbol of the day. An absent symbol failed D0 or had no data. "
@@ -130,18 +132,20 @@ def _market_table(
 
 
 def _market_tables() -> list[TableSpec]:
-    landed = [_market_table(s, specs=("market",)) for s in market.MARKET_DATA[:6]]
+    landed = [_market_table(s, specs=("market",)) for s in market.LANDED]
     aggregate = _market_table(market.TOB_1M_AGG, _reads("tob_snapshots"), ("market",))
     basis = _market_table(
         market.BASIS_STATE, _reads("tob_snapshots", "bars_1m_perp", "bars_1m_spot")
     )
-    examined = [s.name for s in market.MARKET_DATA[1:]]
+    # The settlement before, and the premium since then, may lie in the day before.
+    state = _market_table(market.FUNDING_STATE, _reads("funding", "mark_index", lookback=1))
+    examined = [s.name for s in market.MARKET_DATA if s.name != "bars_1m_perp"]
     # The day before is the reference of a price series that has no peer.
     datasets = (*_reads("bars_1m_perp", lookback=1), *_reads(*examined))
     report = _market_table(market.QA_REPORT, datasets, ("market", "gate D0"))
     bars = _reads("bars_1m_perp", lookback=LIQUIDITY_LOOKBACK_DAYS)
     universe = _market_table(market.UNIVERSE, (*_reads("qa_report"), *bars))
-    return [*landed, aggregate, basis, report, universe]
+    return [*landed, aggregate, basis, state, report, universe]
 
 
 def _research_day_tables(features: FeatureSpecs) -> list[TableSpec]:

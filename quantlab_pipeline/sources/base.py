@@ -17,7 +17,7 @@ from quantlab_pipeline.core.ports import RawFile, RawSink
 from quantlab_pipeline.research.market_data import schema
 from quantlab_pipeline.research.market_data.parsed import ParsedTable
 
-DATASETS: dict[str, TableSchema] = {s.name: s for s in schema.MARKET_DATA[:6]}
+DATASETS: dict[str, TableSchema] = {s.name: s for s in schema.LANDED}
 """The tables that a source may fill, by name."""
 
 

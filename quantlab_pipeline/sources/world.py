@@ -14,19 +14,20 @@ from datetime import date
 import polars as pl
 
 from quantlab_pipeline.core.errors import SourceError
-from quantlab_pipeline.sources import archive_codec as codec
-from quantlab_pipeline.sources.archive_layout import (
+from quantlab_pipeline.sources.archive import codec
+from quantlab_pipeline.sources.archive.layout import (
     BOOK,
     FUNDING,
     INDEX,
     KLINES,
     MARK,
     METRICS,
+    PREMIUM,
     SPOT,
     UM,
     archive_name,
 )
-from quantlab_pipeline.sources.binance_archive import BinanceArchive
+from quantlab_pipeline.sources.archive.source import BinanceArchive
 from quantlab_pipeline.worlds.market import World, generate
 from quantlab_pipeline.worlds.spec import Scenario
 
@@ -126,7 +127,11 @@ def _files(frames: dict[str, pl.DataFrame]) -> Iterator[tuple[str, _Csv]]:
     mark_index = frames["mark_index"].with_columns(
         pl.col("ts").dt.offset_by("-1m").alias("open_ts")
     )
-    for kind, column in ((MARK, "mark_price"), (INDEX, "index_price")):
+    for kind, column in (
+        (MARK, "mark_price"),
+        (INDEX, "index_price"),
+        (PREMIUM, "premium_index"),
+    ):
         prices = mark_index.with_columns(pl.col(column).alias("price")).drop_nulls("price")
         yield from _daily(prices, UM, kind, "open_ts", _price_klines)
     yield from _daily(frames["open_interest"], UM, METRICS, "bucket_start", _metrics)

@@ -27,7 +27,6 @@ from quantlab_pipeline.worlds.timing import (
 
 Floats = NDArray[np.float64]
 
-PREDICTION_WINDOW_MIN = 60
 PRICE_DECIMALS = 8
 RATE_DECIMALS = 8
 
@@ -50,8 +49,8 @@ def mark_and_index(
     )
 
 
-def mark_index_table(scenario: Scenario, mark: Floats, index: Floats) -> pl.DataFrame:
-    """The `mark_index` table: one row per symbol and minute."""
+def mark_index_table(scenario: Scenario, paths: Paths, mark: Floats, index: Floats) -> pl.DataFrame:
+    """The `mark_index` table: one row per symbol and minute. The premium is the latent basis."""
     closes = minute_closes_us(scenario)
     frames = [
         pl.DataFrame(
@@ -61,7 +60,11 @@ def mark_index_table(scenario: Scenario, mark: Floats, index: Floats) -> pl.Data
                 "available_at": closes,
                 "mark_price": mark[i],
                 "index_price": index[i],
-            }
+                "premium_index": np.round(paths.basis[i, 1:], RATE_DECIMALS),
+                "predicted_rate": None,
+                "next_funding_ts": None,
+            },
+            schema_overrides={"predicted_rate": pl.Float64, "next_funding_ts": TS},
         )
         for i, symbol in enumerate(symbols_of(scenario))
     ]
@@ -78,10 +81,7 @@ def funding_table(
     raw = stamps + settlement_jitter_us(scenario, seed)
     total = np.cumsum(paths.basis, axis=1)
     premium = (total[:, minutes] - total[:, minutes - step]) / step
-    recent = min(PREDICTION_WINDOW_MIN, step)
-    latest = (total[:, minutes] - total[:, minutes - recent]) / recent
     settled = _rate(scenario, premium, effects.funding)
-    predicted = _rate(scenario, latest, np.zeros_like(latest))
     frames = [
         pl.DataFrame(
             {
@@ -92,7 +92,6 @@ def funding_table(
                 "settled_rate": settled[i],
                 "interval_h": np.full(minutes.size, scenario.funding.interval_h, np.int64),
                 "next_funding_ts": stamps + step * MINUTE_US,
-                "predicted_rate": predicted[i],
                 "mark_price": mark[i, minutes - 1],
             }
         )

@@ -57,7 +57,7 @@ def generate(scenario: Scenario, seed: int | None = None) -> World:
         "bars_1m_perp": print_bars(scenario, seed, paths, paths.perp, "perp", effects),
         "bars_1m_spot": print_bars(scenario, seed, paths, paths.spot, "spot", effects),
         "funding": funding_table(scenario, seed, paths, effects, mark),
-        "mark_index": mark_index_table(scenario, mark, index),
+        "mark_index": mark_index_table(scenario, paths, mark, index),
         "open_interest": open_interest_table(scenario, seed, paths, effects, mark),
         "book": write_quotes(scenario, seed, paths, effects),
     }

@@ -94,8 +94,8 @@ def test_the_tables_are_those_that_the_archive_would_give_back():
     tables = ours.tables()
     assert_frame_equal(aggregate_book(parsed("tob_snapshots"), grid_s=10), tables["tob_1m_agg"])
     for name in ("bars_1m_perp", "bars_1m_spot", "mark_index", "open_interest", "funding"):
-        # The archive's funding files have no prediction and no mark; the chain reads neither.
-        unsaid = ["predicted_rate", "mark_price"] if name == "funding" else []
+        # The archive's funding files have no mark.
+        unsaid = ["mark_price"] if name == "funding" else []
         theirs = parsed(name)
         assert_frame_equal(theirs.drop(unsaid), tables[name].select(theirs.columns).drop(unsaid))
 

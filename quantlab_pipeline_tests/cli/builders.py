@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from quantlab_pipeline.cli import app
-from quantlab_pipeline.sources import archive_codec as codec
-from quantlab_pipeline.sources.archive_layout import KLINES, UM, archive_name
+from quantlab_pipeline.sources.archive import codec
+from quantlab_pipeline.sources.archive.layout import KLINES, UM, archive_name
 from quantlab_pipeline_tests.sources.builders import klines
 
 SYMBOL = "BTCUSDT"

@@ -15,7 +15,7 @@ import pytest
 
 from quantlab_pipeline.cli import app
 from quantlab_pipeline.commands import run
-from quantlab_pipeline.sources import archive_codec as codec
+from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.storage import objects
 from quantlab_pipeline.storage.doctor import examine
 from quantlab_pipeline.storage.project_lake import open_market_lake, project_of

@@ -10,7 +10,7 @@ import polars as pl
 from quantlab_pipeline.core.errors import SourceError
 from quantlab_pipeline.core.fingerprints import digest_bytes
 from quantlab_pipeline.core.ports import RawFile
-from quantlab_pipeline.sources import archive_codec as codec
+from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.sources.base import MemoryTree, Source
 
 SYMBOL = "BTCUSDT"

@@ -17,9 +17,9 @@ from quantlab_pipeline.research.market_data.gate import judge_d0
 from quantlab_pipeline.research.market_data.parsed import findings_frame
 from quantlab_pipeline.research.market_data.qa import MarketTables, examine
 from quantlab_pipeline.research.market_data.spec import D0Thresholds
-from quantlab_pipeline.sources import archive_codec as codec
+from quantlab_pipeline.sources.archive import codec
+from quantlab_pipeline.sources.archive.source import BinanceArchive
 from quantlab_pipeline.sources.base import DATASETS, DiskTree
-from quantlab_pipeline.sources.binance_archive import BinanceArchive
 from quantlab_pipeline.sources.freqtrade import Freqtrade
 from quantlab_pipeline_tests.sources.builders import ingest
 
@@ -116,6 +116,6 @@ def test_the_shared_window_of_btc_and_eth_passes_d0(freqtrade):
         "bars_1m_spot": 2 * 35 * 1440,
         "funding": 2 * 35 * 3,
     }
-    needs = {s.name: "optional" for s in schema.MARKET_DATA[:6]} | {"bars_1m_perp": "required"}
+    needs = {s.name: "optional" for s in schema.LANDED} | {"bars_1m_perp": "required"}
     judged = verdicts(tables, findings, SHARED, symbols, needs)
     assert {v.outcome for day in judged.values() for v in day} == {Outcome.PASS}

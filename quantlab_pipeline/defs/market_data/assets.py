@@ -24,7 +24,7 @@ from quantlab_pipeline.research.market_data.gate import judge_d0
 from quantlab_pipeline.research.market_data.parsed import findings_frame
 from quantlab_pipeline.research.market_data.universe import build_universe
 
-LANDED = tuple(s.name for s in schema.MARKET_DATA[:6])
+LANDED = tuple(s.name for s in schema.LANDED)
 """Tables that are parsed from a source's files."""
 
 

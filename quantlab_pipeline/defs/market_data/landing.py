@@ -17,7 +17,7 @@ from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.core.ports import RawFile
 from quantlab_pipeline.defs.stage_run import StageRun
 from quantlab_pipeline.research.market_data.spec import MarketSpec
-from quantlab_pipeline.sources.archive_layout import archive_file
+from quantlab_pipeline.sources.archive.layout import archive_file
 from quantlab_pipeline.sources.base import DiskTree, Source
 from quantlab_pipeline.storage.raw_store import FileRawSink
 from quantlab_pipeline.storage.spec_files import Project
@@ -35,7 +35,7 @@ def source_of(run: StageRun) -> Source:
 
 def open_source(project: Project, market: MarketSpec, data_root: Path) -> Source:
     """The market's source. SourceError or SpecError if its folder or scenario does not exist."""
-    from quantlab_pipeline.sources.binance_archive import BinanceArchive
+    from quantlab_pipeline.sources.archive.source import BinanceArchive
     from quantlab_pipeline.sources.freqtrade import Freqtrade
 
     spec = market.source
@@ -117,6 +117,7 @@ def findings_from(noted: Iterable[Mapping[str, Any]]) -> list[Finding]:
             f["count"],
             None if f["first_ts"] is None else datetime.fromisoformat(f["first_ts"]),
             f["detail"],
+            tuple(datetime.fromisoformat(at) for at in f["places"]),
         )
         for f in noted
     ]

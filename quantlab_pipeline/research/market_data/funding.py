@@ -64,7 +64,6 @@ def build_funding(raw: pl.DataFrame, origin: Origin) -> ParsedTable:
         pl.lit(origin.symbol).alias("symbol"),
         pl.col("raw_ts").alias("available_at"),
         (pl.col("ts") + pl.duration(hours=pl.col("interval_h"))).alias("next_funding_ts"),
-        pl.lit(None, pl.Float64).alias("predicted_rate"),
         pl.when(positive("mark_price")).then("mark_price").alias("mark_price"),
     )
     return ParsedTable(FUNDING.conform(frame), tuple(findings))

@@ -17,6 +17,14 @@ from quantlab_pipeline.core.clocks import day_end, day_of
 from quantlab_pipeline.core.findings import Finding
 from quantlab_pipeline.research.market_data.schema import RAW_FINDINGS
 
+MERGED = (
+    pl.col("count").sum(),
+    pl.col("first_ts").min(),
+    pl.col("detail").drop_nulls().first(),
+    pl.col("places").explode().drop_nulls().unique().sort(),
+)
+"""Findings of one key as one."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedTable:
@@ -44,10 +52,14 @@ def count_faults(rows: pl.DataFrame, origin: Origin, check: str, detail: str = "
     """One finding per day of `rows`, all of them at fault; needs `ts`. Empty for no rows."""
     if rows.is_empty():
         return []
-    daily = rows.group_by(day_of("ts").alias("day")).agg(pl.len(), pl.col("ts").min()).sort("day")
+    daily = (
+        rows.group_by(day_of("ts").alias("day"))
+        .agg(pl.len(), pl.col("ts").unique().sort().alias("places"))
+        .sort("day")
+    )
     return [
-        Finding(origin.dataset, check, origin.symbol, day, count, first, detail)
-        for day, count, first in daily.iter_rows()
+        Finding(origin.dataset, check, origin.symbol, day, count, at[0], detail, tuple(at))
+        for day, count, at in daily.iter_rows()
     ]
 
 
@@ -101,12 +113,10 @@ def not_negative(column: str) -> pl.Expr:
 def findings_frame(findings: Iterable[Finding]) -> pl.DataFrame:
     """Findings as a frame of the RAW_FINDINGS schema, counts of one key added up, sorted."""
     rows = [
-        (f.symbol, day_end(f.day), f.dataset, f.check, f.count, f.first_ts, f.detail)
+        (f.symbol, day_end(f.day), f.dataset, f.check, f.count, f.first_ts, f.detail, f.places)
         for f in findings
     ]
     frame = pl.DataFrame(rows, schema={c.name: c.dtype for c in RAW_FINDINGS.columns}, orient="row")
     key = list(RAW_FINDINGS.key)
-    merged = frame.group_by(key, maintain_order=True).agg(
-        pl.col("count").sum(), pl.col("first_ts").min(), pl.col("detail").first()
-    )
+    merged = frame.group_by(key, maintain_order=True).agg(*MERGED)
     return RAW_FINDINGS.conform(merged)

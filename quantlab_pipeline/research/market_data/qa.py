@@ -18,6 +18,7 @@ from quantlab_pipeline.core.clocks import MINUTE, TS, day_end, day_of, day_start
 from quantlab_pipeline.research.market_data import cross_checks, schema
 from quantlab_pipeline.research.market_data.checks import ABSENT, CHECKS, TOB_DATASETS, UNCOVERED
 from quantlab_pipeline.research.market_data.open_interest import BUCKET
+from quantlab_pipeline.research.market_data.parsed import MERGED
 from quantlab_pipeline.research.market_data.spec import D0Thresholds, Dataset, Need
 from quantlab_pipeline.research.market_data.tally import GROUP, dated, empty_tally, tally
 
@@ -61,17 +62,18 @@ def examine(
     found = pl.concat([empty_tally(), *_look(shown, thresholds)])
     found = found.filter(pl.col("day").is_in(list(days)))
     raw = shown.raw_findings.select(
-        "dataset", "symbol", day_of("ts").alias("day"), "check", "count", "first_ts", "detail"
+        *empty_tally().columns[:2], day_of("ts").alias("day"), *empty_tally().columns[3:]
     ).filter(pl.col("day").is_in(list(days)))
     counted = (
         pl.concat([found, raw])
         .group_by("dataset", "symbol", "day", "check", maintain_order=True)
-        .agg(pl.col("count").sum(), pl.col("first_ts").min(), pl.col("detail").first())
+        .agg(*MERGED)
     )
     grid = _grid(shown, raw, days, symbols, needs)
     report = grid.join(counted, on=["dataset", "symbol", "day", "check"], how="left").with_columns(
         pl.coalesce("count_right", "count").alias("count"),
         pl.coalesce("detail_right", "detail").alias("detail"),
+        pl.col("places").fill_null([]),
         (pl.col("day").cast(TS).dt.offset_by("1d")).alias("ts"),
     )
     return schema.QA_REPORT.conform(report)

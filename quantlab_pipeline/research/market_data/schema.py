@@ -54,7 +54,6 @@ FUNDING = TableSchema(
         Column("settled_rate", pl.Float64, "1", "Rate paid at `ts` by longs to shorts."),
         Column("interval_h", pl.Int64, "h", "Hours since the settlement before.", gt=0, le=24),
         Column("next_funding_ts", TS, "UTC", "Next settlement as known at this one."),
-        figure("predicted_rate", "1", "Venue's estimate for the next one."),
         _price("mark_price", "Mark price at settlement; null where unpublished.", True),
     ),
 )
@@ -65,6 +64,29 @@ MARK_INDEX = TableSchema(
         *HEAD,
         _price("mark_price", "Mark price at the minute's close."),
         _price("index_price", "Index price at the minute's close.", True),
+        figure("premium_index", "1", "Premium index at the minute's close."),
+        figure("predicted_rate", "1", "The venue's own estimate of the next rate, as streamed."),
+        Column("next_funding_ts", TS, "UTC", "Next settlement, as streamed.", True),
+    ),
+)
+
+FUNDING_STATE = TableSchema(
+    "funding_state",
+    (
+        *HEAD,
+        figure("predicted_rate", "1", "Estimate at `ts` of the rate of the next settlement."),
+        Column(
+            "predicted_source",
+            pl.String,
+            "",
+            "venue: as streamed; formula: from the premium index.",
+            True,
+            isin=("venue", "formula"),
+        ),
+        figure("last_settled_rate", "1", "Rate of the last settlement known at `ts`."),
+        Column("last_settled_ts", TS, "UTC", "That settlement; null before the first.", True),
+        Column("next_funding_ts", TS, "UTC", "Next settlement as known at `ts`.", True),
+        Column("interval_h", pl.Int64, "h", "Interval in force as known at `ts`.", True, gt=0),
     ),
 )
 
@@ -143,6 +165,7 @@ _REPORT = (
     count("count", "rows", "Rows (or minutes) at fault; 0 says that it was looked for."),
     Column("first_ts", TS, "UTC", "First place at fault.", True),
     text("detail", "What was seen, for a person.", True),
+    Column("places", pl.List(TS), "UTC", "Every instant at fault, ascending; by the minute."),
 )
 _REPORT_KEY = ("symbol", "dataset", "check", "ts")
 
@@ -163,13 +186,8 @@ UNIVERSE = TableSchema(
     ),
 )
 
-MARKET_DATA = (
-    BARS_1M_PERP,
-    BARS_1M_SPOT,
-    FUNDING,
-    MARK_INDEX,
-    OPEN_INTEREST,
-    TOB_SNAPSHOTS,
-    TOB_1M_AGG,
-    BASIS_STATE,
-)
+LANDED = (BARS_1M_PERP, BARS_1M_SPOT, FUNDING, MARK_INDEX, OPEN_INTEREST, TOB_SNAPSHOTS)
+"""The datasets: tables that a source fills."""
+
+MARKET_DATA = (*LANDED, TOB_1M_AGG, BASIS_STATE, FUNDING_STATE)
+"""The datasets and what is derived from them, which research reads once D0 admitted it."""

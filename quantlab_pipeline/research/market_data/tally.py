@@ -18,6 +18,7 @@ _TALLY: dict[str, Any] = {
     "count": pl.Int64,
     "first_ts": TS,
     "detail": pl.String,
+    "places": pl.List(TS),
 }
 
 
@@ -36,13 +37,14 @@ def tally(rows: pl.DataFrame, dataset: str, check: str, detail: str | None = Non
     weight = pl.col("n").sum() if "n" in rows.columns else pl.len()
     return (
         rows.group_by(GROUP, maintain_order=True)
-        .agg(weight.cast(pl.Int64).alias("count"), pl.col("ts").min().alias("first_ts"))
+        .agg(weight.cast(pl.Int64).alias("count"), pl.col("ts").unique().sort().alias("places"))
         .select(
             pl.lit(dataset).alias("dataset"),
             *GROUP,
             pl.lit(check).alias("check"),
             "count",
-            "first_ts",
+            pl.col("places").list.first().alias("first_ts"),
             pl.lit(detail, pl.String).alias("detail"),
+            "places",
         )
     )

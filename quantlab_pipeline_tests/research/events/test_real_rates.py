@@ -61,7 +61,6 @@ def _funding(path: str, symbol: str) -> pl.DataFrame:
         pl.col("open").alias("settled_rate"),
         pl.lit(8, pl.Int64).alias("interval_h"),
         (settled + timedelta(hours=8)).alias("next_funding_ts"),
-        pl.lit(None, pl.Float64).alias("predicted_rate"),
         pl.lit(None, pl.Float64).alias("mark_price"),
     )
 

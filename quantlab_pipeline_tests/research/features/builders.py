@@ -90,7 +90,7 @@ def _funding(symbol: str, minutes: pl.Series, rng: np.random.Generator) -> pl.Da
         (pl.col("ts") + jitter).alias("available_at"), (pl.col("ts") + jitter).alias("raw_ts"),
         settled_rate=pl.Series(rate), interval_h=pl.lit(8, pl.Int64),
         next_funding_ts=pl.col("ts") + timedelta(hours=8),
-        predicted_rate=pl.lit(None, pl.Float64), mark_price=pl.lit(None, pl.Float64),
+        mark_price=pl.lit(None, pl.Float64),
     )  # fmt: skip
 
 

@@ -121,7 +121,6 @@ def funding(hours: list[int], interval: int = 8, rate: float = 1e-4) -> pl.DataF
         pl.lit(rate).alias("settled_rate"),
         pl.lit(interval, pl.Int64).alias("interval_h"),
         (pl.col("ts") + timedelta(hours=interval)).alias("next_funding_ts"),
-        pl.lit(None, pl.Float64).alias("predicted_rate"),
         pl.lit(None, pl.Float64).alias("mark_price"),
     )
     return schema.FUNDING.conform(frame)
@@ -204,7 +203,7 @@ def test_the_gate_says_what_it_measured_beside_its_threshold():
 
 def test_every_check_has_a_threshold_or_is_only_counted():
     rows = [
-        (b.SYMBOL, day_end(b.DAY), dataset, check, 10**6, None, None)
+        (b.SYMBOL, day_end(b.DAY), dataset, check, 10**6, None, None, [])
         for dataset, checks in CHECKS.items()
         for check in checks
     ]

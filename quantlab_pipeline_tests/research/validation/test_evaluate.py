@@ -103,7 +103,6 @@ def _funding(symbol, ts, rate, mark):
         "settled_rate": [rate],
         "interval_h": [8],
         "next_funding_ts": [ts + timedelta(hours=8)],
-        "predicted_rate": [None],
         "mark_price": [mark],
     }
     schema = {c.name: c.dtype for c in FUNDING.columns}

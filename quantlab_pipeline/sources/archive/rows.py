@@ -1,7 +1,7 @@
 """Landed archive files as series of rows: which day of which file, in order, and what lies outside.
 
 Belongs here: the walk over files and the rule that a row belongs to the calendar day its file
-covers. What the columns mean for a table is `binance_archive`'s matter.
+covers. What the columns mean for a table is `source`'s matter.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from quantlab_pipeline.core.findings import Finding
 from quantlab_pipeline.core.ports import RawFile, RawSink
 from quantlab_pipeline.research.market_data.book import DATASET_OF_LEG, QUOTE_COLUMNS
 from quantlab_pipeline.research.market_data.parsed import Origin, ParsedTable
-from quantlab_pipeline.sources import archive_codec as codec
-from quantlab_pipeline.sources.archive_layout import (
+from quantlab_pipeline.sources.archive import codec
+from quantlab_pipeline.sources.archive.layout import (
     BOOK,
     FUNDING,
     INDEX,
@@ -147,9 +147,18 @@ class LandedArchive:
         early = pl.col("_day") < file.first
         for day, part in ((file.first, rows.filter(early)), (file.last, rows.filter(~early))):
             if part.height and day in self.origin.days:
-                first = part.row(0, named=True)[stamp]
+                at = part.select(pl.col(stamp).unique().sort()).to_series().to_list()
                 self._findings.append(
-                    Finding(dataset, check, self.origin.symbol, day, part.height, first, file.name)
+                    Finding(
+                        dataset,
+                        check,
+                        self.origin.symbol,
+                        day,
+                        part.height,
+                        at[0],
+                        file.name,
+                        tuple(at),
+                    )
                 )
 
 

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from quantlab_pipeline.core.errors import SourceError
-from quantlab_pipeline.sources import archive_codec as codec
-from quantlab_pipeline.sources.archive_layout import archive_file, archive_name
+from quantlab_pipeline.sources.archive import codec
+from quantlab_pipeline.sources.archive.layout import archive_file, archive_name
+from quantlab_pipeline.sources.archive.source import BinanceArchive
 from quantlab_pipeline.sources.base import MemoryTree
-from quantlab_pipeline.sources.binance_archive import BinanceArchive
 from quantlab_pipeline_tests.sources import builders as b
 
 UM = "futures/um"
@@ -37,8 +37,15 @@ def test_names_are_the_official_ones():
         file = archive_file(name(kind, b.DAY))
         assert file is not None
         assert (file.kind, file.symbol, file.first, file.last) == (kind, b.SYMBOL, b.DAY, b.DAY)
-    hourly = name("klines", b.DAY).replace("/1m/", "/1h/").replace("-1m-", "-1h-")
-    assert archive_file(hourly) is None
+    hourly = archive_file(name("klines:1h", b.DAY))
+    assert hourly is not None
+    assert (hourly.kind, hourly.name.rpartition("/")[2]) == (
+        "klines:1h",
+        "BTCUSDT-1h-2024-03-05.zip",
+    )
+    daily = name("klines", b.DAY).replace("/1m/", "/1d/").replace("-1m-", "-1d-")
+    assert archive_file(daily) is None
+    assert archive_file(name("klines", b.DAY).replace("-1m-", "-1h-")) is None
 
 
 def test_a_day_is_its_daily_file_and_the_month_gives_the_others():

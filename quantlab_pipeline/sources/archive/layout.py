@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from datetime import date
 
 UM, SPOT = "futures/um", "spot"
-KLINES, MARK, INDEX = "klines", "markPriceKlines", "indexPriceKlines"
-FUNDING, METRICS, BOOK = "fundingRate", "metrics", "bookTicker"
-_WITH_INTERVAL = (KLINES, MARK, INDEX)
+KLINES, HOURLY = "klines", "klines:1h"
+MARK, INDEX, PREMIUM = "markPriceKlines", "indexPriceKlines", "premiumIndexKlines"
+FUNDING, METRICS, BOOK, AGG_TRADES = "fundingRate", "metrics", "bookTicker", "aggTrades"
+"""The series of a market. Klines are of one minute but for the hourly ones, which are totals."""
+
+_INTERVALS = {KLINES: "1m", HOURLY: "1h", MARK: "1m", INDEX: "1m", PREMIUM: "1m"}
 _NAME = re.compile(
-    r"(?:data/)?(?P<market>futures/um|spot)/(?P<period>daily|monthly)/(?P<kind>\w+)/(?P<symbol>\w+)/"
-    r"(?:1m/)?(?P=symbol)-(?P<label>1m|\w+)-(?P<date>\d{4}-\d{2}(?:-\d{2})?)\.zip"
+    r"(?:data/)?(?P<market>futures/um|spot)/(?P<period>daily|monthly)/(?P<folder>\w+)/(?P<symbol>\w+)/"
+    r"(?:(?P<interval>1m|1h)/)?(?P=symbol)-(?P<label>1m|1h|\w+)-"
+    r"(?P<date>\d{4}-\d{2}(?:-\d{2})?)\.zip"
 )
 
 
@@ -41,10 +45,11 @@ class ArchiveFile:
 
 def archive_name(market: str, kind: str, symbol: str, period: date, *, daily: bool) -> str:
     """The official name of a file, below the folder that holds `data/`."""
-    label, folder = ("1m", f"{symbol}/1m") if kind in _WITH_INTERVAL else (kind, symbol)
+    folder, interval = kind.partition(":")[0], _INTERVALS.get(kind)
+    label, place = (interval, f"{symbol}/{interval}") if interval else (kind, symbol)
     stamp = period.isoformat() if daily else period.strftime("%Y-%m")
     span = "daily" if daily else "monthly"
-    return f"data/{market}/{span}/{kind}/{folder}/{symbol}-{label}-{stamp}.zip"
+    return f"data/{market}/{span}/{folder}/{place}/{symbol}-{label}-{stamp}.zip"
 
 
 def archive_file(name: str) -> ArchiveFile | None:
@@ -52,9 +57,12 @@ def archive_file(name: str) -> ArchiveFile | None:
     match = _NAME.fullmatch(name)
     if match is None:
         return None
-    kind, label, stamp = match["kind"], match["label"], match["date"]
+    folder, interval, stamp = match["folder"], match["interval"], match["date"]
+    kind = f"{folder}:{interval}" if f"{folder}:{interval}" in _INTERVALS else folder
     daily = match["period"] == "daily"
-    if (label != ("1m" if kind in _WITH_INTERVAL else kind)) or (len(stamp) == 10) != daily:
+    if interval != _INTERVALS.get(kind) or match["label"] != (interval or folder):
+        return None
+    if (len(stamp) == 10) != daily:
         return None
     year, month = int(stamp[:4]), int(stamp[5:7])
     if not 1 <= month <= 12:

@@ -1,7 +1,7 @@
 """The official Binance archive as a source: a folder of its layout, whole or in part.
 
 Belongs here: which files a dataset needs, and how their columns become a verb's raw rows. The
-format of the bytes is `archive_codec`'s, the names `archive_layout`'s.
+format of the bytes is `codec`'s, the names `layout`'s.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ from quantlab_pipeline.research.market_data import (
 )
 from quantlab_pipeline.research.market_data.checks import UNCOVERED
 from quantlab_pipeline.research.market_data.parsed import Origin, ParsedTable
-from quantlab_pipeline.sources import archive_codec as codec
-from quantlab_pipeline.sources.archive_layout import (
+from quantlab_pipeline.sources.archive import codec
+from quantlab_pipeline.sources.archive.layout import (
     BOOK,
     FUNDING,
     INDEX,
     KLINES,
     MARK,
     METRICS,
+    PREMIUM,
     SPOT,
     UM,
     ArchiveFile,
     archive_file,
     choose,
 )
-from quantlab_pipeline.sources.archive_rows import DAY, LandedArchive, reached
+from quantlab_pipeline.sources.archive.rows import DAY, LandedArchive, reached
 from quantlab_pipeline.sources.base import FileTree, known_dataset
 
 _SERIES: dict[str, tuple[tuple[str, str], ...]] = {
     "bars_1m_perp": ((UM, KLINES),),
     "bars_1m_spot": ((SPOT, KLINES),),
     "funding": ((UM, FUNDING), (UM, MARK)),
-    "mark_index": ((UM, MARK), (UM, INDEX)),
+    "mark_index": ((UM, MARK), (UM, INDEX), (UM, PREMIUM)),
     "open_interest": ((UM, METRICS),),
     "tob_snapshots": ((UM, BOOK), (SPOT, BOOK)),
 }
@@ -180,8 +181,9 @@ def _prices(landed: LandedArchive, kind: str) -> pl.DataFrame:
 
 
 def _mark_index(landed: LandedArchive) -> ParsedTable:
-    index = _prices(landed, INDEX) if landed.chosen(UM, INDEX) else None
-    return mark_index.build_mark_index(_prices(landed, MARK), index, landed.origin)
+    return mark_index.build_mark_index(
+        _prices(landed, MARK), _prices(landed, INDEX), landed.origin, _prices(landed, PREMIUM)
+    )
 
 
 def _funding(landed: LandedArchive) -> ParsedTable:
@@ -208,7 +210,16 @@ def _funding(landed: LandedArchive) -> ParsedTable:
     covered = landed.chosen(UM, FUNDING)
     detail = "its midnight settlement would be in the next file, which is not there"
     uncovered = tuple(
-        Finding("funding", UNCOVERED, landed.origin.symbol, day, 1, day_end(day), detail)
+        Finding(
+            "funding",
+            UNCOVERED,
+            landed.origin.symbol,
+            day,
+            1,
+            day_end(day),
+            detail,
+            (day_end(day),),
+        )
         for day in landed.origin.days
         if day in covered and day + DAY not in covered
     )

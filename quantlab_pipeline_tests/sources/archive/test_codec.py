@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantlab_pipeline.core.errors import SourceError
-from quantlab_pipeline.sources import archive_codec as codec
+from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline_tests.sources.builders import DAY, klines
 
 NAME = "data/x/BTCUSDT-1m-2024-03-05.zip"

@@ -1,0 +1,1 @@
+"""The official Binance archive: its layout, its files, and a folder of them as a source."""
