@@ -31,6 +31,7 @@ from quantlab_pipeline.research.labels.spec import LabelSpecs
 from quantlab_pipeline.research.market_data import schema
 from quantlab_pipeline.research.market_data.basis import basis_state
 from quantlab_pipeline.research.market_data.book import aggregate_book, snapshot_book
+from quantlab_pipeline.research.market_data.funding_state import funding_state
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.research.tables import COOLDOWN_LOOKBACK_DAYS
@@ -198,6 +199,7 @@ def market_tables(
     tables["basis_state"] = basis_state(
         snapshots, tables["bars_1m_perp"], tables["bars_1m_spot"], grid_s
     )
+    tables["funding_state"] = funding_state(tables["funding"], tables["mark_index"])
     return FeatureInputs().with_tables(tables)
 
 

@@ -186,4 +186,4 @@ def test_landing_a_world_twice_adds_nothing():
     first = source.land("mark_index", "AAAUSDT", day, sink)
     new = sink.new
     assert source.land("mark_index", "AAAUSDT", day, sink) == first
-    assert sink.new == new == 2
+    assert sink.new == new == 3

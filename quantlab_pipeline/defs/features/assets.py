@@ -20,6 +20,7 @@ _INPUTS = {
     "open_interest": "open_interest",
     "tob_1m_agg": "tob_1m_agg",
     "basis_state": "basis_state",
+    "funding_state": "funding_state",
 }
 
 

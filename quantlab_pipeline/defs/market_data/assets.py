@@ -20,8 +20,9 @@ from quantlab_pipeline.defs.stage_run import Body, GateBody, Judged, Made, Stage
 from quantlab_pipeline.research.market_data import qa, schema
 from quantlab_pipeline.research.market_data.basis import basis_state as basis_of
 from quantlab_pipeline.research.market_data.book import aggregate_book
+from quantlab_pipeline.research.market_data.funding_state import funding_state as state_of
 from quantlab_pipeline.research.market_data.gate import judge_d0
-from quantlab_pipeline.research.market_data.parsed import findings_frame
+from quantlab_pipeline.research.market_data.parsed import findings_frame, within
 from quantlab_pipeline.research.market_data.universe import build_universe
 
 LANDED = tuple(s.name for s in schema.LANDED)
@@ -67,6 +68,12 @@ def basis_state(run: StageRun) -> Made:
     return Made(_by_day(run, one, schema.BASIS_STATE.empty()))
 
 
+def funding_state(run: StageRun) -> Made:
+    """What was known of funding, minute by minute; the day before holds what it begins with."""
+    state = state_of(run.load("funding"), run.load("mark_index"))
+    return Made(pl.concat([schema.FUNDING_STATE.empty(), within(state, run.days)]))
+
+
 def qa_report(run: StageRun) -> Made:
     """Every check on every dataset, symbol and day, zero counts included."""
     names = ("bars_1m_perp", "bars_1m_spot", "funding", "mark_index", "open_interest", "tob_1m_agg")
@@ -94,6 +101,7 @@ BODIES: dict[str, Body] = {
     **{name: partial(landed, name) for name in LANDED},
     "tob_1m_agg": tob_1m_agg,
     "basis_state": basis_state,
+    "funding_state": funding_state,
     "qa_report": qa_report,
     "universe": universe,
 }

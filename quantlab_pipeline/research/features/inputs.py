@@ -28,6 +28,7 @@ class FeatureInputs:
     open_interest: pl.DataFrame = field(default_factory=schema.OPEN_INTEREST.empty)
     tob_1m_agg: pl.DataFrame = field(default_factory=schema.TOB_1M_AGG.empty)
     basis_state: pl.DataFrame = field(default_factory=schema.BASIS_STATE.empty)
+    funding_state: pl.DataFrame = field(default_factory=schema.FUNDING_STATE.empty)
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Frames by the name of their table, in the order of the fields."""

@@ -10,7 +10,14 @@ UNCOVERED = "uncovered_settlement"
 TOB_DATASETS = {"perp": "tob_perp", "spot": "tob_spot"}
 
 ROW_FAULTS = ("duplicates", "non_monotone", "misaligned", "outside_file")
-_PRICES = ("non_positive_price", "unit_shift", "timezone_shift")
+_PRICES = (
+    "non_positive_price",
+    "unit_shift",
+    "price_apart",
+    "timezone_shift",
+    "minute_shift",
+    "frozen_price",
+)
 _BARS = (
     *ROW_FAULTS,
     *_PRICES,
@@ -19,8 +26,18 @@ _BARS = (
     "negative_volume",
     "outliers",
     "zero_volume_run",
+    "totals_mismatch",
 )
 _INDEX = tuple(f"index_{check}" for check in (*ROW_FAULTS, "non_positive_price"))
+CAPTURE_FAULTS = (
+    "clock_offset",
+    "no_event_time",
+    "sequence_gaps",
+    "garbage_lines",
+    "truncated_file",
+)
+"""What only a recorded stream can have: in the report where it was found, never as a zero."""
+
 _TOB = (
     "non_monotone",
     "outside_file",
@@ -39,8 +56,22 @@ _TOB = (
 CHECKS: dict[str, tuple[str, ...]] = {
     "bars_1m_perp": _BARS,
     "bars_1m_spot": _BARS,
-    "funding": (*ROW_FAULTS, "missing_settlement", "funding_out_of_range", UNCOVERED),
-    "mark_index": (*ROW_FAULTS, *_PRICES, *_INDEX, "mark_index_gap", "index_gap"),
+    "funding": (
+        *ROW_FAULTS,
+        "missing_settlement",
+        "funding_out_of_range",
+        "interval_mismatch",
+        "formula_mismatch",
+        UNCOVERED,
+    ),
+    "mark_index": (
+        *ROW_FAULTS,
+        *_PRICES,
+        *_INDEX,
+        "mark_index_gap",
+        "index_gap",
+        "index_price_apart",
+    ),
     "open_interest": (*ROW_FAULTS, "non_positive_oi", "oi_holes", "unit_shift"),
     "tob_perp": _TOB,
     "tob_spot": _TOB,

@@ -31,7 +31,17 @@ _FAULTY_ROWS = (
     "non_positive_oi",
 )
 _DISORDER = ("duplicates", "non_monotone")
-_MESSAGES = ("crossed_quotes", "locked_quotes", "invalid_quotes", "uncovered_settlement")
+_COUNTED = (
+    "crossed_quotes",
+    "locked_quotes",
+    "invalid_quotes",
+    "uncovered_settlement",
+    "clock_offset",
+    "no_event_time",
+    "sequence_gaps",
+    "truncated_file",
+)
+"""Shown and held against no threshold: what they do to a day, other checks measure."""
 
 _THRESHOLDS = {
     **dict.fromkeys(("gaps", "mark_index_gap", "index_gap"), "max_missing_minutes_frac"),
@@ -43,6 +53,14 @@ _THRESHOLDS = {
     "outliers": "max_outlier_minutes",
     "unit_shift": "max_unit_shift_minutes",
     "timezone_shift": "max_time_shift_minutes",
+    "minute_shift": "max_time_shift_minutes",
+    "price_apart": "max_price_apart_minutes",
+    "index_price_apart": "max_price_apart_minutes",
+    "frozen_price": "max_frozen_frac",
+    "totals_mismatch": "max_totals_mismatches",
+    "interval_mismatch": "max_interval_mismatches",
+    "formula_mismatch": "max_formula_mismatches",
+    "garbage_lines": "max_garbage_lines",
     "missing_settlement": "max_missing_settlements",
     "silent": "max_silent_minutes",
     "tob_mismatch": "max_tob_mismatch_minutes",
@@ -58,7 +76,7 @@ def judge_d0(
     NOT_EVALUABLE if a required dataset is absent (`DATASET_ABSENT:<dataset>`); else FAIL with a
     reason `<CHECK>:<dataset>` for each measured value above its threshold; else PASS. `measured`
     holds, under each threshold's name, the worst value that was held against it; and, under
-    `<dataset>.<check>` with the threshold None, what is only counted (single messages of a book).
+    `<dataset>.<check>` with the threshold None, what is only counted.
     """
     verdicts: dict[date, list[ItemVerdict]] = {}
     rows = qa_report.with_columns(day_of("ts").alias("day")).sort(
@@ -79,7 +97,7 @@ def _judge(symbol: Any, part: pl.DataFrame, thresholds: D0Thresholds, grid_s: in
         if check == ABSENT:
             absent += [f"DATASET_ABSENT:{dataset}"] if count else []
             continue
-        if check in _MESSAGES:
+        if check in _COUNTED:
             if count:
                 measured[f"{dataset}.{check}"] = (float(count), None)
             continue
@@ -107,5 +125,9 @@ def _unit(threshold: str, grid_s: int) -> float:
         return 1.0
     if threshold == "max_oi_holes_frac":
         return float(DAY_BUCKETS)
-    by_minute = threshold in ("max_missing_minutes_frac", "max_zero_volume_frac")
+    by_minute = threshold in (
+        "max_missing_minutes_frac",
+        "max_zero_volume_frac",
+        "max_frozen_frac",
+    )
     return float(DAY_MINUTES) if by_minute else DAY_SECONDS / grid_s

@@ -10,13 +10,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
-from typing import Any
 
 import polars as pl
 
-from quantlab_pipeline.core.clocks import MINUTE, TS, day_end, day_of, day_start
-from quantlab_pipeline.research.market_data import cross_checks, schema
-from quantlab_pipeline.research.market_data.checks import ABSENT, CHECKS, TOB_DATASETS, UNCOVERED
+from quantlab_pipeline.core.clocks import MINUTE, TS, day_of
+from quantlab_pipeline.research.market_data import cross_checks, funding_checks, schema
+from quantlab_pipeline.research.market_data.checks import ABSENT, CHECKS, TOB_DATASETS
 from quantlab_pipeline.research.market_data.open_interest import BUCKET
 from quantlab_pipeline.research.market_data.parsed import MERGED
 from quantlab_pipeline.research.market_data.spec import D0Thresholds, Dataset, Need
@@ -70,7 +69,8 @@ def examine(
         .agg(*MERGED)
     )
     grid = _grid(shown, raw, days, symbols, needs)
-    report = grid.join(counted, on=["dataset", "symbol", "day", "check"], how="left").with_columns(
+    key = ["dataset", "symbol", "day", "check"]
+    report = grid.join(counted, on=key, how="full", coalesce=True).with_columns(
         pl.coalesce("count_right", "count").alias("count"),
         pl.coalesce("detail_right", "detail").alias("detail"),
         pl.col("places").fill_null([]),
@@ -87,27 +87,40 @@ def _restricted(tables: MarketTables, symbols: Sequence[str]) -> MarketTables:
 
 
 def _look(tables: MarketTables, thresholds: D0Thresholds) -> list[pl.DataFrame]:
-    found = [
-        *cross_checks.unit_shift(
-            tables.bars_1m_perp,
-            tables.bars_1m_spot,
-            tables.mark_index,
-            thresholds.unit_shift_min_factor,
-        ),
-        *cross_checks.time_shift(
-            tables.bars_1m_perp,
-            tables.bars_1m_spot,
-            tables.mark_index,
-            thresholds.time_shift_min_corr,
-        ),
+    return [
+        *_prices(tables, thresholds),
+        *_frozen_marks(tables.mark_index, thresholds),
         *_open_interest(tables.open_interest, thresholds),
-        *_funding(tables, thresholds),
+        *funding_checks.examine_funding(
+            tables.funding, tables.mark_index, tables.raw_findings, thresholds
+        ),
         *_mark_index(tables.mark_index),
         *_tob(tables, thresholds),
     ]
+
+
+def _prices(tables: MarketTables, thresholds: D0Thresholds) -> list[pl.DataFrame]:
+    """The bars by themselves, and every price series against the others."""
+    prices = cross_checks.log_prices(tables.bars_1m_perp, tables.bars_1m_spot, tables.mark_index)
+    factor = thresholds.unit_shift_min_factor
+    found = [
+        *cross_checks.unit_shift(prices, factor),
+        *cross_checks.time_shift(prices, thresholds.time_shift_min_corr),
+    ]
+    apart = cross_checks.price_apart(prices, thresholds.price_apart_min_bps, factor)
     for dataset in _BARS:
-        found += _bars(getattr(tables, dataset), dataset, thresholds)
-    return found
+        bars = getattr(tables, dataset)
+        rows = dated(bars).sort("symbol", "ts")
+        lone = _outliers(rows, thresholds)
+        key = (dataset, "price_apart")
+        apart[key] = apart[key].join(lone, on=["symbol", "ts"], how="anti", maintain_order="left")
+        found += [
+            _missing(bars, MINUTE, dataset, "gaps"),
+            tally(lone, dataset, "outliers"),
+            tally(_zero_volume(rows, thresholds), dataset, "zero_volume_run"),
+            tally(_frozen_bars(rows, thresholds), dataset, "frozen_price"),
+        ]
+    return [*found, *(tally(rows, *key) for key, rows in apart.items())]
 
 
 def _grid(
@@ -173,15 +186,6 @@ def _missing(rows: pl.DataFrame, step: timedelta, dataset: str, check: str) -> p
     return tally(absent, dataset, check)
 
 
-def _bars(bars: pl.DataFrame, dataset: str, thresholds: D0Thresholds) -> list[pl.DataFrame]:
-    rows = dated(bars).sort("symbol", "ts")
-    return [
-        _missing(bars, MINUTE, dataset, "gaps"),
-        tally(_outliers(rows, thresholds), dataset, "outliers"),
-        tally(_zero_volume(rows, thresholds), dataset, "zero_volume_run"),
-    ]
-
-
 def _outliers(rows: pl.DataFrame, thresholds: D0Thresholds) -> pl.DataFrame:
     """Lone closes: far from the three before and the three after, and not where the next opens.
 
@@ -209,43 +213,30 @@ def _outliers(rows: pl.DataFrame, thresholds: D0Thresholds) -> pl.DataFrame:
 
 
 def _zero_volume(rows: pl.DataFrame, thresholds: D0Thresholds) -> pl.DataFrame:
-    idle = (pl.col("volume_base") == 0).alias("_idle")
-    runs = rows.with_columns(idle).with_columns(pl.col("_idle").rle_id().over(GROUP).alias("_run"))
-    length = pl.len().over(*GROUP, "_run")
-    return runs.filter(pl.col("_idle") & (length >= thresholds.zero_volume_run_min))
+    return _long_runs(rows, pl.col("volume_base") == 0, thresholds.zero_volume_run_min)
 
 
-def _funding(tables: MarketTables, thresholds: D0Thresholds) -> list[pl.DataFrame]:
-    rows = dated(tables.funding)
-    wild = rows.filter(pl.col("settled_rate").abs() > thresholds.max_abs_funding_rate)
-    uncovered = tables.raw_findings.filter(pl.col("check") == UNCOVERED)
-    missing = _missing_settlements(rows).join(uncovered, on=["symbol", "ts"], how="anti")
-    return [
-        tally(wild, "funding", "funding_out_of_range"),
-        tally(missing, "funding", "missing_settlement"),
-    ]
+def _frozen_bars(rows: pl.DataFrame, thresholds: D0Thresholds) -> pl.DataFrame:
+    """Bars whose four prices are the one before's close, in long runs, while trades go on."""
+    prices = ("open", "high", "low", "close")
+    before = pl.col("close").shift(1).over(GROUP)
+    still = pl.all_horizontal(pl.col(c) == before for c in prices) & (pl.col("volume_base") > 0)
+    return _long_runs(rows, still.fill_null(value=False), thresholds.frozen_run_min)
 
 
-def _missing_settlements(rows: pl.DataFrame) -> pl.DataFrame:
-    """Settlements that the intervals of each day's own rows call for and that are not there."""
-    absent: list[tuple[str, date, object]] = []
-    for (symbol, day), part in rows.sort("symbol", "ts").group_by(GROUP, maintain_order=True):
-        stamps, hours = part["ts"].to_list(), part["interval_h"].to_list()
-        before = [day_start(day), *stamps]
-        steps = [timedelta(hours=h) for h in (*hours, hours[-1])]
-        for i, (start, step) in enumerate(zip(before, steps, strict=True)):
-            if i < len(stamps):
-                at = stamps[i] - step
-                while at > start:
-                    absent.append((symbol, day, at))
-                    at -= step
-            else:
-                at = start + step
-                while at <= day_end(day):
-                    absent.append((symbol, day, at))
-                    at += step
-    columns: dict[str, Any] = {"symbol": pl.String, "day": pl.Date, "ts": TS}
-    return pl.DataFrame(absent, schema=columns, orient="row")
+def _frozen_marks(rows: pl.DataFrame, thresholds: D0Thresholds) -> list[pl.DataFrame]:
+    """Mark prices that are the one before's, in long runs."""
+    days = dated(rows).sort("symbol", "ts")
+    still = pl.col("mark_price") == pl.col("mark_price").shift(1).over(GROUP)
+    long = _long_runs(days, still.fill_null(value=False), thresholds.frozen_run_min)
+    return [tally(long, "mark_index", "frozen_price")]
+
+
+def _long_runs(rows: pl.DataFrame, holds: pl.Expr, at_least: int) -> pl.DataFrame:
+    """Rows in runs of `at_least` rows of one day for which `holds` is true."""
+    marked = rows.with_columns(holds.alias("_holds"))
+    runs = marked.with_columns(pl.col("_holds").rle_id().over(GROUP).alias("_run"))
+    return runs.filter(pl.col("_holds") & (pl.len().over(*GROUP, "_run") >= at_least))
 
 
 def _mark_index(rows: pl.DataFrame) -> list[pl.DataFrame]:

@@ -118,25 +118,36 @@ class D0Thresholds(Spec):
     day's minute returns (1.4826 MAD) and the basis points, and the next bar does not open there.
     `unit_shift_min_factor`: a price is in another unit where it stands this factor from its peers.
     `time_shift_min_corr`: two series are shifted in time where their minute returns correlate more
-    than this at a distance of some half hours, and not without it. `zero_volume_run_min`: minutes
-    without a trade count where so many are in one row. Fractions are of the day's minutes, buckets
-    or grid seconds; the other maxima are counts a day.
+    than this at a distance of some minutes or half hours, and not without it. A price is apart
+    where no other series of its symbol stands nearer than `price_apart_min_bps`.
+    `zero_volume_run_min`, `frozen_run_min`: minutes without a trade, or with trades at one unmoved
+    price, count where so many are in one row. `formula_min_bps`: a settled rate is off the venue's
+    formula where both this and half of the formula's own rate lie between. Fractions are of the
+    day's minutes, buckets or grid seconds; the other maxima are counts a day.
     """
 
     outlier_mad_k: float = Field(gt=0)
     outlier_min_bps: float = Field(gt=0)
     unit_shift_min_factor: float = Field(gt=1)
     time_shift_min_corr: float = Field(gt=0, lt=1)
+    price_apart_min_bps: float = Field(gt=0)
     zero_volume_run_min: int = Field(ge=2)
+    frozen_run_min: int = Field(ge=2)
     tob_mismatch_min_bps: float = Field(gt=0)
     max_abs_funding_rate: float = Field(gt=0)
+    formula_min_bps: float = Field(gt=0)
     max_missing_minutes_frac: float = Field(ge=0, le=1)
     max_zero_volume_frac: float = Field(ge=0, le=1)
+    max_frozen_frac: float = Field(ge=0, le=1)
     max_faulty_rows: int = Field(ge=0)
     max_outlier_minutes: int = Field(ge=0)
     max_unit_shift_minutes: int = Field(ge=0)
     max_time_shift_minutes: int = Field(ge=0)
+    max_price_apart_minutes: int = Field(ge=0)
+    max_totals_mismatches: int = Field(ge=0)
     max_missing_settlements: int = Field(ge=0)
+    max_interval_mismatches: int = Field(ge=0)
+    max_formula_mismatches: int = Field(ge=0)
     max_oi_holes_frac: float = Field(ge=0, le=1)
     max_oi_disorder_rows: int = Field(ge=0)
     max_crossed_frac: float = Field(ge=0, le=1)
@@ -145,3 +156,4 @@ class D0Thresholds(Spec):
     max_silent_minutes: int = Field(ge=0)
     max_invalid_frac: float = Field(ge=0, le=1)
     max_tob_mismatch_minutes: int = Field(ge=0)
+    max_garbage_lines: int = Field(ge=0)

@@ -55,7 +55,11 @@ def bars(
 
 def marks(closes: np.ndarray, days=(DAY,), symbol: str = SYMBOL) -> pl.DataFrame:
     ts = minute_grid(list(days))
-    frame = pl.DataFrame({"ts": ts, "mark_price": closes, "index_price": closes})
+    frame = pl.DataFrame({"ts": ts, "mark_price": closes, "index_price": closes}).with_columns(
+        pl.lit(None, pl.Float64).alias("premium_index"),
+        pl.lit(None, pl.Float64).alias("predicted_rate"),
+        pl.lit(None, TS).alias("next_funding_ts"),
+    )
     return schema.MARK_INDEX.conform(
         frame.with_columns(pl.lit(symbol).alias("symbol"), pl.col("ts").alias("available_at"))
     )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
-from quantlab_pipeline.core.clocks import TS, day_end, day_start
+from quantlab_pipeline.core.clocks import day_end, day_start
 from quantlab_pipeline.core.findings import Finding
 from quantlab_pipeline.core.verdicts import Outcome
 from quantlab_pipeline.research.market_data import schema
 from quantlab_pipeline.research.market_data.book import aggregate_book, snapshot_book
-from quantlab_pipeline.research.market_data.checks import ABSENT, CHECKS
+from quantlab_pipeline.research.market_data.checks import ABSENT, CAPTURE_FAULTS, CHECKS
 from quantlab_pipeline.research.market_data.gate import judge_d0
 from quantlab_pipeline.research.market_data.parsed import findings_frame
 from quantlab_pipeline.research.market_data.qa import MarketTables, examine
@@ -40,6 +40,15 @@ def three(perp=CLOSES, spot=CLOSES, mark=CLOSES) -> dict[str, pl.DataFrame]:
     }
 
 
+def minutes_of(rows) -> list[datetime]:
+    """The closes of the day's minutes `rows`, counted from 0."""
+    return [day_start(b.DAY) + timedelta(minutes=i + 1) for i in rows]
+
+
+def places(report: pl.DataFrame, check: str) -> list[datetime]:
+    return report.filter(pl.col("check") == check, pl.col("count") > 0)["places"][0].to_list()
+
+
 def test_a_clean_day_has_every_check_at_zero():
     report = look(THREE, **three())
     assert b.found(report) == {}
@@ -55,6 +64,7 @@ def test_gaps_are_the_minutes_without_a_row():
     row = report.filter(pl.col("check") == "gaps").row(0, named=True)
     assert row["first_ts"] == day_start(b.DAY) + timedelta(minutes=1)
     assert row["ts"] == day_end(b.DAY)
+    assert row["places"] == minutes_of([0, 5, 6, 1439])
 
 
 @pytest.mark.parametrize("at", [0, 3, 700, 1436, 1439])
@@ -112,52 +122,97 @@ def test_of_three_series_the_one_in_another_time_zone_is_named(dataset, minutes)
     assert f"{minutes:+d} min" in detail
 
 
-def funding(hours: list[int], interval: int = 8, rate: float = 1e-4) -> pl.DataFrame:
-    stamps = [day_start(b.DAY) + timedelta(hours=h) for h in hours]
-    frame = pl.DataFrame({"ts": pl.Series(stamps, dtype=TS)}).with_columns(
-        pl.lit(b.SYMBOL).alias("symbol"),
-        pl.col("ts").alias("available_at"),
-        pl.col("ts").alias("raw_ts"),
-        pl.lit(rate).alias("settled_rate"),
-        pl.lit(interval, pl.Int64).alias("interval_h"),
-        (pl.col("ts") + timedelta(hours=interval)).alias("next_funding_ts"),
-        pl.lit(None, pl.Float64).alias("mark_price"),
+@pytest.mark.parametrize("dataset", ["perp", "spot", "mark"])
+@pytest.mark.parametrize("minutes", [1, -3, 15])
+def test_of_three_series_the_one_that_runs_some_minutes_beside_the_others_is_named(
+    dataset, minutes
+):
+    table = {"perp": "bars_1m_perp", "spot": "bars_1m_spot", "mark": "mark_index"}[dataset]
+    report = look(THREE, **three(**{dataset: np.roll(CLOSES, minutes)}))
+    shifts = {k: n for k, n in b.found(report).items() if k[1].endswith("_shift")}
+    assert shifts == {(table, "minute_shift"): 1440}
+
+
+@pytest.mark.parametrize("dataset", ["perp", "spot", "mark"])
+@pytest.mark.parametrize("factor", [0.95, 1.06])
+def test_of_several_series_the_one_that_stands_apart_for_some_minutes_is_named(dataset, factor):
+    table = {"perp": "bars_1m_perp", "spot": "bars_1m_spot", "mark": "mark_index"}[dataset]
+    off = np.where((np.arange(1440) >= 100) & (np.arange(1440) < 140), factor, 1.0) * CLOSES
+    tables = three(**{dataset: off})
+    if dataset == "mark":
+        index = pl.Series("index_price", CLOSES)
+        tables["mark_index"] = tables["mark_index"].with_columns(index)
+    report = look(THREE, **tables)
+    assert b.found(report) == {(table, "price_apart"): 40}
+    assert places(report, "price_apart") == minutes_of(range(100, 140))
+
+
+def test_of_two_series_apart_both_are_named_and_a_lone_bad_tick_is_not_counted_twice():
+    both = {"bars_1m_perp": "required", "bars_1m_spot": "required"}
+    off = np.where(np.arange(1440) < 40, 1.06, 1.0) * CLOSES
+    tables = {"bars_1m_perp": b.bars(off), "bars_1m_spot": b.bars(CLOSES)}
+    assert b.found(look(both, **tables)) == {
+        ("bars_1m_perp", "price_apart"): 40,
+        ("bars_1m_spot", "price_apart"): 40,
+    }
+    bad = pl.when(pl.int_range(pl.len()) == 700).then(1.2).otherwise(1.0)
+    tables = {**three(), "bars_1m_perp": b.bars(CLOSES).with_columns(pl.col("close") * bad)}
+    assert b.found(look(THREE, **tables)) == {("bars_1m_perp", "outliers"): 1}
+
+
+def test_an_index_that_stands_apart_from_all_prices_is_named():
+    marks = b.marks(CLOSES).with_columns(
+        pl.col("index_price") * pl.when(pl.int_range(pl.len()) < 30).then(1.07).otherwise(1.0)
     )
-    return schema.FUNDING.conform(frame)
+    report = look(THREE, **(three() | {"mark_index": marks}))
+    assert b.found(report) == {("mark_index", "index_price_apart"): 30}
 
 
-@pytest.mark.parametrize(
-    ("hours", "interval", "missing"),
-    [
-        ([8, 16, 24], 8, 0),
-        ([16, 24], 8, 1),
-        ([8, 24], 8, 1),
-        ([8, 16], 8, 1),
-        ([8], 8, 2),
-        ([4, 8, 12, 16, 20, 24], 4, 0),
-        ([12], 4, 5),
-        (list(range(1, 25)), 1, 0),
-    ],
-)
-def test_missing_settlements_follow_from_the_interval(hours, interval, missing):
-    report = look({"funding": "required"}, funding=funding(hours, interval))
-    expected = {("funding", "missing_settlement"): missing} if missing else {}
-    assert b.found(report) == expected
-
-
-def test_a_settlement_that_no_file_covers_is_not_missing():
-    uncovered = findings_frame(
-        [Finding("funding", "uncovered_settlement", b.SYMBOL, b.DAY, 1, day_end(b.DAY), "")]
+def test_a_price_that_stands_still_while_trades_go_on_is_frozen_and_an_idle_one_is_not():
+    still = np.repeat(CLOSES[99], 20)
+    closes = np.concatenate([CLOSES[:100], still, CLOSES[120:]])
+    report = look(bars_1m_perp=b.bars(closes))
+    assert b.found(report) == {("bars_1m_perp", "frozen_price"): 20}
+    assert places(report, "frozen_price") == minutes_of(range(100, 120))
+    short = np.concatenate([CLOSES[:100], still[:14], CLOSES[114:]])
+    assert b.found(look(bars_1m_perp=b.bars(short))) == {}
+    idle = b.bars(closes).with_columns(
+        pl.when(pl.int_range(pl.len()).is_between(100, 119))
+        .then(0.0)
+        .otherwise("volume_base")
+        .alias("volume_base")
     )
-    report = look({"funding": "required"}, funding=funding([8, 16]), raw_findings=uncovered)
-    assert b.found(report) == {("funding", "uncovered_settlement"): 1}
+    assert b.found(look(bars_1m_perp=idle)) == {}, "fewer than thirty minutes without a trade"
+
+
+def test_a_mark_that_stands_still_is_frozen():
+    still = np.concatenate([CLOSES[:100], np.repeat(CLOSES[99], 15), CLOSES[115:]])
+    report = look({"mark_index": "required"}, mark_index=b.marks(still))
+    assert b.found(report) == {("mark_index", "frozen_price"): 15}
+
+
+def test_what_only_a_stream_can_have_is_in_the_report_where_it_was_found():
+    at = day_start(b.DAY) + timedelta(minutes=7)
+    offset = Finding("tob_perp", "clock_offset", b.SYMBOL, b.DAY, 6, at, "1.4 s behind", (at,))
+    report = look(bars_1m_perp=b.bars(CLOSES), raw_findings=findings_frame([offset]))
+    assert b.found(report) == {("tob_perp", "clock_offset"): 6}
+    row = report.filter(pl.col("check") == "clock_offset").row(0, named=True)
+    assert (row["detail"], row["places"]) == ("1.4 s behind", [at])
     verdict = judge_d0(report, b.thresholds())[b.DAY][0]
     assert verdict.outcome is Outcome.PASS
+    assert verdict.measured["tob_perp.clock_offset"] == (6.0, None)
 
 
-def test_a_rate_out_of_range_is_counted():
-    report = look({"funding": "required"}, funding=funding([8, 16, 24], rate=-0.2))
-    assert b.found(report) == {("funding", "funding_out_of_range"): 3}
+def test_findings_of_one_check_from_parsing_and_from_examination_add_up():
+    gap = day_start(b.DAY) + timedelta(minutes=3)
+    bars = b.bars(CLOSES).filter(pl.int_range(pl.len()) != 5)
+    raw = [
+        Finding("bars_1m_perp", "gaps", b.SYMBOL, b.DAY, 2, gap, "seen in parsing", (gap,)),
+        Finding("bars_1m_perp", "gaps", b.SYMBOL, b.DAY, 1, gap, "seen twice", (gap,)),
+    ]
+    report = look(bars_1m_perp=bars, raw_findings=findings_frame(raw))
+    assert b.found(report) == {("bars_1m_perp", "gaps"): 4}
+    assert places(report, "gaps") == [gap, *minutes_of([5])]
 
 
 def test_a_required_dataset_that_is_absent_makes_the_day_not_evaluable():
@@ -175,7 +230,7 @@ def test_a_book_that_is_no_book_of_these_bars_and_one_that_falls_silent_are_foun
     agg = aggregate_book(snapshot_book(b.quotes(rows), [b.DAY]).frame)
     report = look(
         PERP_ONLY | {"tob_snapshots": "required"},
-        bars_1m_perp=b.bars(np.full(1440, 110.0)),
+        bars_1m_perp=b.bars(110 + 0.01 * (np.arange(1440) % 2)),
         tob_1m_agg=agg,
     )
     valid = agg.filter(pl.col("mid_last").is_not_null()).height
@@ -205,7 +260,7 @@ def test_every_check_has_a_threshold_or_is_only_counted():
     rows = [
         (b.SYMBOL, day_end(b.DAY), dataset, check, 10**6, None, None, [])
         for dataset, checks in CHECKS.items()
-        for check in checks
+        for check in (*checks, *(CAPTURE_FAULTS if dataset.startswith("tob") else ()))
     ]
     report = pl.DataFrame(
         rows, schema={c.name: c.dtype for c in schema.QA_REPORT.columns}, orient="row"
@@ -218,7 +273,8 @@ def test_every_check_has_a_threshold_or_is_only_counted():
         "locked_quotes",
         "invalid_quotes",
         "uncovered_settlement",
-    }
+        *CAPTURE_FAULTS,
+    } - {"garbage_lines"}
 
 
 def test_a_report_does_not_depend_on_the_days_examined_with_it():
