@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+MINUTE_US = 60_000_000
 N_FLOATS = 12
 N_COUNTS = 5
 
@@ -34,6 +35,27 @@ class Quotes(NamedTuple):
     ask_qty: Any
 
 
+class Faults(NamedTuple):
+    """Messages at fault on one day, by class: int64[N_COUNTS] and int64[N_COUNTS, minutes].
+
+    `first_us` is the first one's stamp (0: none). Minute m is (from_us + m, from_us + m + 1 min]; a
+    stamp outside the day counts in its nearest minute. Row LATE: older than a predecessor.
+    """
+
+    first_us: Any
+    by_minute: Any
+    from_us: int
+
+
+@njit(cache=True)
+def _count_fault(faults: Faults, fault: int, now: int) -> None:
+    first = faults.first_us[fault]
+    faults.first_us[fault] = now if first == 0 else min(now, first)
+    minute = (now - faults.from_us - 1) // MINUTE_US
+    minute = min(max(minute, 0), faults.by_minute.shape[1] - 1)
+    faults.by_minute[fault, minute] += 1
+
+
 @njit(cache=True)
 def quote_class(
     bid_px: float, bid_qty: float, ask_px: float, ask_qty: float, age_s: float, max_age_s: float
@@ -55,16 +77,14 @@ def quote_class(
 
 @njit(cache=True)
 def sample_quotes(
-    quotes: Quotes, grid_us: Any, state_f: Any, state_i: Any, faults: Any, out_f: Any, out_i: Any
+    quotes: Quotes, grid_us: Any, state_f: Any, state_i: Any, faults: Faults, out_f: Any, out_i: Any
 ) -> None:
     """Write, for each grid instant that the quotes pass, the last quote at or before it.
 
     `grid_us` is int64[G], rising. `state_f` float64[4] and `state_i` int64[3] carry the stream from
     one piece to the next: last quote; its stamp (-1: none), next grid row, messages since the last
     row. `out_f` float64[G, 4] and `out_i` int64[G, 2] (stamp, messages) are filled in place, and so
-    is `faults` int64[N_COUNTS, 2]: messages of each class (row LATE: older than a predecessor;
-    those are skipped, never sorted in) and the first one's stamp. NaN prices pass through.
-    O(N + G).
+    are `faults`; late messages are skipped, never sorted in. NaN prices pass through. O(N + G).
     """
     last, row, fresh = state_i[0], state_i[1], state_i[2]
     for i in range(quotes.ts_us.shape[0]):
@@ -75,8 +95,7 @@ def sample_quotes(
         if now < last:
             fault = LATE
         if fault:
-            faults[fault, 1] = now if faults[fault, 0] == 0 else min(now, faults[fault, 1])
-            faults[fault, 0] += 1
+            _count_fault(faults, fault, now)
         if fault == LATE:
             continue
         while row < grid_us.shape[0] and grid_us[row] < now:

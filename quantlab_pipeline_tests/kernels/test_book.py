@@ -20,7 +20,8 @@ SAMPLE = st.tuples(VALUE, VALUE, VALUE, VALUE, st.sampled_from([0.0, 0.5, 3.0, 3
 def run_sampler(quotes, grid, cuts):
     state_f, state_i = np.full(4, np.nan), np.array([-1, 0, 0], np.int64)
     out_f, out_i = np.full((grid.size, 4), np.nan), np.zeros((grid.size, 2), np.int64)
-    faults = np.zeros((book.N_COUNTS, 2), np.int64)
+    minutes = np.zeros((book.N_COUNTS, 2), np.int64)
+    faults = book.Faults(np.zeros(book.N_COUNTS, np.int64), minutes, -30_000_000)
     edges = [0, *sorted(cuts), len(quotes)]
     for start, end in itertools.pairwise(edges):
         rows = quotes[start:end]
@@ -42,11 +43,38 @@ def test_sampling_equals_the_oracle_however_the_stream_is_cut(quotes, cuts):
         assert (out_i[row, 0], out_i[row, 1]) == (stamp, fresh)
         if values is not None:
             np.testing.assert_array_equal(out_f[row], values)
-    newest, late = -1, 0
+    assert_faults_counted(faults, quotes)
+
+
+def assert_faults_counted(faults, quotes):
+    newest, wanted = -1, {}
     for quote in quotes:
-        late += quote[0] < newest
+        fault = oracle.quote_class(*quote[1:], 0.0, 1.0)
+        fault = "late" if quote[0] < newest else fault
         newest = max(newest, quote[0])
-    assert faults[book.LATE, 0] == late
+        wanted.setdefault(fault, []).append(quote[0])
+    names = {"invalid": book.INVALID, "crossed": book.CROSSED, "locked": book.LOCKED}
+    for name, row in (names | {"late": book.LATE}).items():
+        stamps = wanted.get(name, [])
+        assert faults.by_minute[row].tolist() == [len(stamps), 0]
+        assert faults.first_us[row] == (
+            min(stamps) if min(stamps, default=0) else faults.first_us[row]
+        )
+
+
+def test_a_message_at_fault_is_counted_in_its_minute_and_the_close_belongs_to_it():
+    stamps = [1, 60_000_000, 60_000_001, 120_000_000, 130_000_000]
+    crossed = [(at, 101.0, 1.0, 100.0, 1.0) for at in stamps]
+    minutes = np.zeros((book.N_COUNTS, 2), np.int64)
+    faults = book.Faults(np.zeros(book.N_COUNTS, np.int64), minutes, 0)
+    columns = [np.array([q[i] for q in crossed]) for i in range(1, 5)]
+    grid = np.array([60_000_000], np.int64)
+    book.sample_quotes(
+        book.Quotes(np.array(stamps), *columns), grid, np.full(4, np.nan),
+        np.array([-1, 0, 0]), faults, np.full((1, 4), np.nan), np.zeros((1, 2), np.int64),
+    )  # fmt: skip
+    assert faults.by_minute[book.CROSSED].tolist() == [2, 3], "past the end: the last minute"
+    assert faults.first_us[book.CROSSED] == 1
 
 
 @settings(max_examples=150, deadline=None)

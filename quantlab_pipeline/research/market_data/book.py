@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from quantlab_pipeline.core.clocks import MINUTE_US, TS, day_start, from_us, to_us
+from quantlab_pipeline.core.clocks import (
+    DAY_MINUTES,
+    MINUTE,
+    MINUTE_US,
+    TS,
+    day_start,
+    from_us,
+    to_us,
+)
 from quantlab_pipeline.core.findings import Finding
 from quantlab_pipeline.research.market_data.parsed import ParsedTable
 from quantlab_pipeline.research.market_data.schema import TOB_1M_AGG, TOB_SNAPSHOTS
@@ -73,7 +81,7 @@ class _Sampler:
         self._day: date | None = None
         self._state_f = np.full(4, np.nan)
         self._state_i = np.array([-1, 0, 0], np.int64)
-        self._faults = np.zeros((0, 2), np.int64)
+        self._faults = self._no_faults(0)
 
     def take(self, day: date, part: pl.DataFrame) -> None:
         """Sample one day's piece; a new day closes the one before it."""
@@ -82,7 +90,8 @@ class _Sampler:
         if self._day is None or day > self._day:
             self._open(day)
         if day != self._day:
-            self._faults[LATE, 0] += part.height
+            # Of a day that is closed already: they are late where the open day begins.
+            self._faults.by_minute[LATE, 0] += part.height
             return
         columns = [part[c].cast(pl.Float64).fill_null(np.nan).to_numpy() for c in _PRICES]
         quotes = Quotes(part["ts"].dt.epoch("us").to_numpy(), *columns)
@@ -97,19 +106,24 @@ class _Sampler:
         )
 
     def _open(self, day: date) -> None:
-        from quantlab_pipeline.kernels.book import N_COUNTS
-
         before = self._day
         self.close()
         if before is None or day - before > timedelta(days=1):
             self._state_i[0] = -1
         self._state_i[1:] = 0
-        self._day, self._faults = day, np.zeros((N_COUNTS, 2), np.int64)
         start = to_us(day_start(day))
+        self._day, self._faults = day, self._no_faults(start)
         step = self._grid_s * _SECOND_US
         self._grid = np.arange(start + step, start + 1440 * MINUTE_US + 1, step, dtype=np.int64)
         self._out_f = np.full((self._grid.size, 4), np.nan)
         self._out_i = np.zeros((self._grid.size, 2), np.int64)
+
+    @staticmethod
+    def _no_faults(from_us: int) -> Any:
+        from quantlab_pipeline.kernels.book import N_COUNTS, Faults
+
+        minutes = np.zeros((N_COUNTS, DAY_MINUTES), np.int64)
+        return Faults(np.zeros(N_COUNTS, np.int64), minutes, from_us)
 
     def close(self) -> None:
         """Finish the open day: its rest is the last quote, older and older."""
@@ -134,10 +148,16 @@ class _Sampler:
         )
         findings = []
         for check, row, detail in checks:
-            count, first = (int(v) for v in self._faults[row])
-            if count:
-                stamp = from_us(first) if first else None
-                findings.append(Finding(dataset, check, self.symbol, day, count, stamp, detail))
+            by_minute, first = self._faults.by_minute[row], int(self._faults.first_us[row])
+            places = tuple(
+                day_start(day) + MINUTE * (int(m) + 1) for m in np.flatnonzero(by_minute)
+            )
+            if places:
+                stamp = from_us(first) if first else places[0]
+                count = int(by_minute.sum())
+                findings.append(
+                    Finding(dataset, check, self.symbol, day, count, stamp, detail, places)
+                )
         return findings
 
     def _frame(self) -> pl.DataFrame:
