@@ -149,9 +149,8 @@ class _Sampler:
         findings = []
         for check, row, detail in checks:
             by_minute, first = self._faults.by_minute[row], int(self._faults.first_us[row])
-            places = tuple(
-                day_start(day) + MINUTE * (int(m) + 1) for m in np.flatnonzero(by_minute)
-            )
+            minutes = np.flatnonzero(by_minute).tolist()
+            places = tuple(day_start(day) + MINUTE * (m + 1) for m in minutes)
             if places:
                 stamp = from_us(first) if first else places[0]
                 count = int(by_minute.sum())
