@@ -35,6 +35,18 @@ class Quotes(NamedTuple):
     ask_qty: Any
 
 
+class Samples(NamedTuple):
+    """One book's samples, arrays of one length N in order of time; `age_s` is that of the quote."""
+
+    ts_us: Any
+    bid_px: Any
+    bid_qty: Any
+    ask_px: Any
+    ask_qty: Any
+    age_s: Any
+    n_updates: Any
+
+
 class Faults(NamedTuple):
     """Messages at fault on one day, by class: int64[N_COUNTS] and int64[N_COUNTS, minutes].
 
@@ -151,43 +163,61 @@ def _describe(spread: Any, depth: Any, imbalance: Any, out: Any) -> None:
 
 
 @njit(cache=True)
-def aggregate_minutes(
-    samples: Any, n_updates: Any, starts: Any, max_age_s: float, slots: int
-) -> tuple[Any, Any]:
-    """Aggregates of each minute's samples: float64[M, N_FLOATS] and int64[M, N_COUNTS].
+def _closing_minute(ts_us: int) -> int:
+    """The close of the minute that owns an instant: a minute holds its close, not its opening."""
+    return -(-ts_us // MINUTE_US) * MINUTE_US
 
-    `samples` is float64[N, 6]: bid price and size, ask price and size, age (s), 1.0 where the
-    sample stands at its minute's close; minute m owns rows [starts[m], starts[m + 1]), in order of
-    time. `slots` is the number of grid points a minute has: an absent one counts as invalid.
-    Every valid sample weighs the same; NaN where there is none. Spread is on the mid, in bps.
-    O(N log slots).
+
+@njit(cache=True)
+def aggregate_minutes(samples: Samples, max_age_s: float, slots: int) -> tuple[Any, Any, Any]:
+    """Each minute's close (int64[M], us), aggregates float64[M, N_FLOATS], int64[M, N_COUNTS].
+
+    `samples` are one book's, in order of time; M minutes have at least one. `slots` is the number
+    of grid points of a minute: an absent one counts as invalid. Every valid sample weighs the same;
+    NaN where there is none. Spread is on the mid, in bps. O(N log slots).
     """
-    minutes = starts.shape[0] - 1
+    n = samples.ts_us.shape[0]
+    minutes = 0
+    for i in range(n):
+        at = _closing_minute(samples.ts_us[i])
+        if i == 0 or at != _closing_minute(samples.ts_us[i - 1]):
+            minutes += 1
+    closes = np.empty(minutes, np.int64)
     floats = np.full((minutes, N_FLOATS), np.nan)
     counts = np.zeros((minutes, N_COUNTS), np.int64)
-    widest = slots
-    for m in range(minutes):
-        widest = max(widest, starts[m + 1] - starts[m])
-    spread, depth, imbalance = np.empty(widest), np.empty(widest), np.empty(widest)
-    for m in range(minutes):
-        valid = 0
-        counts[m, INVALID] = max(0, slots - (starts[m + 1] - starts[m]))
-        for i in range(starts[m], starts[m + 1]):
-            bid, bid_qty, ask, ask_qty = samples[i, 0], samples[i, 1], samples[i, 2], samples[i, 3]
-            counts[m, UPDATES] += n_updates[i]
-            if samples[i, 5] == 1.0:
-                floats[m, STALENESS] = samples[i, 4]
-            fault = quote_class(bid, bid_qty, ask, ask_qty, samples[i, 4], max_age_s)
-            if fault:
-                counts[m, fault] += 1
-                continue
-            mid = (bid + ask) / 2.0
-            spread[valid] = 1e4 * (ask - bid) / mid
-            depth[valid] = bid * bid_qty + ask * ask_qty
-            imbalance[valid] = (bid_qty - ask_qty) / (bid_qty + ask_qty)
-            floats[m, BID_LAST], floats[m, ASK_LAST], floats[m, MID_LAST] = bid, ask, mid
-            valid += 1
-        floats[m, VALID_FRAC] = min(1.0, valid / slots)
-        if valid:
-            _describe(spread[:valid], depth[:valid], imbalance[:valid], floats[m])
-    return floats, counts
+    m = i = 0
+    while i < n:
+        first, closes[m] = i, _closing_minute(samples.ts_us[i])
+        while i < n and samples.ts_us[i] <= closes[m]:
+            i += 1
+        _aggregate(samples, first, i, max_age_s, slots, floats[m], counts[m])
+        if samples.ts_us[i - 1] == closes[m]:
+            floats[m, STALENESS] = samples.age_s[i - 1]
+        m += 1
+    return closes, floats, counts
+
+
+@njit(cache=True)
+def _aggregate(
+    samples: Samples, first: int, end: int, max_age_s: float, slots: int, floats: Any, counts: Any
+) -> None:
+    spread, depth, imbalance = np.empty(end - first), np.empty(end - first), np.empty(end - first)
+    valid = 0
+    counts[INVALID] = max(0, slots - (end - first))
+    for i in range(first, end):
+        bid, bid_qty = samples.bid_px[i], samples.bid_qty[i]
+        ask, ask_qty = samples.ask_px[i], samples.ask_qty[i]
+        counts[UPDATES] += samples.n_updates[i]
+        fault = quote_class(bid, bid_qty, ask, ask_qty, samples.age_s[i], max_age_s)
+        if fault:
+            counts[fault] += 1
+            continue
+        mid = (bid + ask) / 2.0
+        spread[valid] = 1e4 * (ask - bid) / mid
+        depth[valid] = bid * bid_qty + ask * ask_qty
+        imbalance[valid] = (bid_qty - ask_qty) / (bid_qty + ask_qty)
+        floats[BID_LAST], floats[ASK_LAST], floats[MID_LAST] = bid, ask, mid
+        valid += 1
+    floats[VALID_FRAC] = min(1.0, valid / slots)
+    if valid:
+        _describe(spread[:valid], depth[:valid], imbalance[:valid], floats)

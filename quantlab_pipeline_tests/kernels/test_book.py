@@ -81,11 +81,14 @@ def test_a_message_at_fault_is_counted_in_its_minute_and_the_close_belongs_to_it
 def test_a_minute_equals_the_oracle_bit_for_bit(minutes):
     slots, max_age = 12, 3.0
     rows = [s for m in minutes for s in m]
-    samples = np.array([(*s, 0.0) for s in rows], np.float64).reshape(len(rows), 6)
-    starts = np.concatenate([[0], np.cumsum([len(m) for m in minutes])]).astype(np.int64)
-    floats, counts = book.aggregate_minutes(
-        samples, np.ones(len(rows), np.int64), starts, max_age, slots
-    )
+    stamps = [
+        60_000_000 * m + 5_000_000 * (i + 1) for m, p in enumerate(minutes) for i in range(len(p))
+    ]
+    columns = [np.array([s[i] for s in rows], np.float64) for i in range(5)]
+    samples = book.Samples(np.array(stamps, np.int64), *columns, np.ones(len(rows), np.int64))
+    closes, floats, counts = book.aggregate_minutes(samples, max_age, slots)
+    assert closes.tolist() == [60_000_000 * (m + 1) for m, part in enumerate(minutes) if part]
+    minutes = [part for part in minutes if part]
     names = {
         "spread_bps_mean": book.SPREAD_MEAN,
         "spread_bps_median": book.SPREAD_MEDIAN,
@@ -102,6 +105,9 @@ def test_a_minute_equals_the_oracle_bit_for_bit(minutes):
     for m, part in enumerate(minutes):
         wanted = oracle.minute(part, max_age, slots)
         got = {n: floats[m, at] for n, at in names.items()}
+        closing = part[-1][4] if len(part) == slots else math.nan
+        np.testing.assert_array_equal(floats[m, book.STALENESS], closing)
+        assert counts[m, book.UPDATES] == len(part)
         assert got["valid_frac"] == wanted["valid_frac"]
         for name, value in got.items():
             np.testing.assert_array_equal(value, wanted.get(name, math.nan), err_msg=name)

@@ -202,31 +202,42 @@ def aggregate_book(
     are counted apart, one count a second, and are in no mean; a second without a sample is invalid.
     Statistics of a minute without a valid second are null.
     """
+    limit = MAX_AGE_GRIDS * grid_s if max_age_s is None else max_age_s
+    books = tob_snapshots.partition_by("symbol", "leg", as_dict=True, maintain_order=True)
+    parts = [_minutes_of(rows, key, limit, grid_s) for key, rows in books.items()]
+    return TOB_1M_AGG.conform(pl.concat([TOB_1M_AGG.empty(), *parts]))
+
+
+def _minutes_of(
+    rows: pl.DataFrame, key: tuple[Any, ...], max_age_s: float, grid_s: int
+) -> pl.DataFrame:
+    """The minutes of one book, `key` its symbol and leg."""
     from quantlab_pipeline.kernels import book as kernel
 
-    if tob_snapshots.is_empty():
-        return TOB_1M_AGG.empty()
-    limit = MAX_AGE_GRIDS * grid_s if max_age_s is None else max_age_s
-    rows = tob_snapshots.sort("symbol", "leg", "ts").with_columns(
-        pl.col("ts").dt.offset_by("-1us").dt.truncate("1m").dt.offset_by("1m").alias("_minute")
+    ordered = rows if rows["ts"].is_sorted() else rows.sort("ts")
+    bid_px, bid_qty, ask_px, ask_qty = (ordered[c].fill_null(np.nan).to_numpy() for c in _PRICES)
+    samples = kernel.Samples(
+        ordered["ts"].to_physical().to_numpy(),
+        bid_px,
+        bid_qty,
+        ask_px,
+        ask_qty,
+        ordered["quote_age_s"].to_numpy(),
+        ordered["n_updates"].to_numpy(),
     )
-    minutes = rows.group_by("symbol", "leg", "_minute", maintain_order=True).agg(pl.len())
-    starts = np.concatenate([[0], np.cumsum(minutes["len"].to_numpy())]).astype(np.int64)
-    closing = (pl.col("ts") == pl.col("_minute")).cast(pl.Float64)
-    samples = rows.select(
-        *(pl.col(c).fill_null(np.nan) for c in _PRICES), "quote_age_s", closing
-    ).to_numpy(order="c")
-    floats, counts = kernel.aggregate_minutes(
-        np.ascontiguousarray(samples), rows["n_updates"].to_numpy(), starts, limit, 60 // grid_s
-    )
-    stamp = pl.col("_minute")
-    return TOB_1M_AGG.conform(
-        minutes.with_columns(
-            stamp.alias("ts"),
-            stamp.alias("available_at"),
+    closes, floats, counts = kernel.aggregate_minutes(samples, max_age_s, 60 // grid_s)
+    stamps = pl.Series(closes).cast(TS)
+    return (
+        pl.DataFrame({"ts": stamps, "available_at": stamps})
+        .select(
+            pl.lit(key[0]).alias("symbol"),
+            pl.lit(key[1]).alias("leg"),
+            "ts",
+            "available_at",
             *(pl.Series(name, floats[:, at]).fill_nan(None) for name, at in _float_columns(kernel)),
             *(pl.Series(name, counts[:, at]) for name, at in _count_columns(kernel)),
         )
+        .select(TOB_1M_AGG.names)
     )
 
 

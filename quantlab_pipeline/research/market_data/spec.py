@@ -18,19 +18,21 @@ from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.core.spec import Spec
 
-SourceKind = Literal["binance_archive", "freqtrade", "world"]
+SourceKind = Literal["binance", "binance_archive", "capture", "freqtrade", "lean", "world"]
 Dataset = Literal[
     "bars_1m_perp", "bars_1m_spot", "funding", "mark_index", "open_interest", "tob_snapshots"
 ]
 Need = Literal["required", "optional"]
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
 class SourceSpec(Spec):
     """Where a market's bytes come from: a folder of a known layout, or a scenario to generate.
 
-    `path` may name environment variables as `${NAME}`; a relative one is relative to the project.
+    `path` may name environment variables as `${NAME}`, or `${NAME:-what stands without it}`; a
+    relative one is relative to the project. Of `binance` it is a mirror of the official archive,
+    and the venue's own interface gives the days that the archive does not have yet.
     `scenario` is a name under `specs/scenarios/`, and `seed` replaces the scenario's own.
     """
 
@@ -50,7 +52,7 @@ class SourceSpec(Spec):
     def folder(self, root: Path, environment: Mapping[str, str]) -> Path:
         """`path` as a real place, below `root` if relative. SpecError for an unset variable."""
         path = self.path or ""
-        unset = [v for v in _VARIABLE.findall(path) if not environment.get(v)]
+        unset = [v for v, other in _VARIABLE.findall(path) if not (environment.get(v) or other)]
         if unset:
             raise SpecError(
                 f"The source's path {path} needs the environment variable {unset[0]}.",
@@ -58,7 +60,7 @@ class SourceSpec(Spec):
                 variable=unset[0],
                 path=path,
             )
-        return root / _VARIABLE.sub(lambda m: environment[m.group(1)], path)
+        return root / _VARIABLE.sub(lambda m: environment.get(m.group(1)) or m.group(2), path)
 
 
 class MarketSpec(Spec):
