@@ -12,6 +12,7 @@ from quantlab_pipeline.core.columns import TableSchema
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.market_data.landing import (
     findings_from,
+    parse_as_known,
     provenance,
     raw_sink,
     source_of,
@@ -35,7 +36,11 @@ def landed(dataset: str, run: StageRun) -> Made:
         return Made(_schema(dataset).empty(), {"absent": "not a dataset of this market"})
     source, sink = source_of(run), raw_sink(run)
     files = {s: source.land(dataset, s, run.days, sink) for s in run.symbols}
-    parsed = [source.parse(dataset, s, kept, sink, run.days) for s, kept in files.items() if kept]
+    parsed = [
+        parse_as_known(source, dataset, symbol, kept, sink, run.days)
+        for symbol, kept in files.items()
+        if kept
+    ]
     findings = [f for table in parsed for f in table.findings]
     raw = provenance(f for kept in files.values() for f in kept)
     days = dict(zip(run.partitions, run.days, strict=True))

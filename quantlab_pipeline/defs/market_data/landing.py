@@ -6,16 +6,20 @@ The composition of sources with storage: neither knows the other.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from quantlab_pipeline.core.findings import Finding
 from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.core.ports import RawFile
 from quantlab_pipeline.defs.stage_run import StageRun
+from quantlab_pipeline.research.market_data.corrections import known_since
+from quantlab_pipeline.research.market_data.parsed import ParsedTable
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.sources.archive.layout import archive_file
 from quantlab_pipeline.sources.base import DiskTree, Source
@@ -75,6 +79,37 @@ def _generated(root: Path, _scenario: str, _market: str, name: str, seal: Path) 
         grid_s=market.tob_grid_s,
         oi_delay_s=market.oi_delay_s,
     )
+
+
+def parse_as_known(
+    source: Source,
+    dataset: str,
+    symbol: str,
+    files: Sequence[RawFile],
+    sink: FileRawSink,
+    days: Sequence[date],
+) -> ParsedTable:
+    """What the newest versions of `files` hold; a row that one of them changed is known from then.
+
+    Findings are those of the newest versions.
+    """
+    kept = [v for f in files for v in sink.versions(f.source, dataset, symbol, f.name)]
+    arrivals = sorted({v.arrived_at for v in kept if v.arrived_at is not None})
+    newest = source.parse(dataset, symbol, files, sink, days)
+    if not arrivals:
+        return newest
+    versions: list[tuple[datetime | None, pl.DataFrame]] = []
+    for arrived_at in (None, *arrivals[:-1]):
+        then = [_version_at(f, kept, arrived_at) for f in files]
+        versions.append((arrived_at, source.parse(dataset, symbol, then, sink, days).frame))
+    return ParsedTable(known_since([*versions, (arrivals[-1], newest.frame)]), newest.findings)
+
+
+def _version_at(file: RawFile, kept: Sequence[RawFile], at: datetime | None) -> RawFile:
+    """The version of `file` that was there at an instant, its first one at None."""
+    own = [v for v in kept if v.name == file.name]
+    late = [v for v in own if v.arrived_at is not None and at is not None and v.arrived_at <= at]
+    return late[-1] if late else own[0]
 
 
 def provenance(files: Iterable[RawFile]) -> dict[str, list[list[str]]]:
