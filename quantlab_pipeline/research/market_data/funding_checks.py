@@ -75,58 +75,53 @@ def _early(rows: pl.DataFrame) -> pl.DataFrame:
 def _off_formula(
     rows: pl.DataFrame, mark_index: pl.DataFrame, thresholds: D0Thresholds
 ) -> pl.DataFrame:
-    """Settled rates far from the formula on the interval's own premium; also the day's difference.
-
-    An interval with less than MIN_PREMIUM_COVERED of its minutes of premium is not held against it.
-    """
+    """Settled rates far from the formula's; a day's detail says how far, also where none is."""
     premium = mark_index.select("symbol", "ts", "premium_index").drop_nulls()
     if premium.is_empty() or rows.is_empty():
         return empty_tally()
+    limit = pl.max_horizontal(
+        pl.lit(thresholds.formula_min_bps / 1e4), FORMULA_SHARE * pl.col("formula").abs()
+    )
+    apart = (pl.col("settled_rate") - pl.col("formula")).abs()
+    held = _held_against_formula(rows, premium).with_columns(apart.alias("apart"))
+    seen = pl.format(
+        "{} held against the formula, furthest {} bps off",
+        pl.len(),
+        (1e4 * pl.col("apart").max()).round(2),
+    )
+    off = tally(held.filter(pl.col("apart") > limit), "funding", "formula_mismatch")
+    every_day = held.group_by(GROUP, maintain_order=True).agg(seen.alias("detail"))
+    shown = every_day.join(off.drop("detail"), on=GROUP, how="left", maintain_order="left")
+    return shown.with_columns(
+        pl.lit("funding").alias("dataset"),
+        pl.lit("formula_mismatch").alias("check"),
+        pl.col("count").fill_null(0),
+        pl.col("places").fill_null([]),
+    ).select(empty_tally().columns)
+
+
+def _held_against_formula(rows: pl.DataFrame, premium: pl.DataFrame) -> pl.DataFrame:
+    """Settlements with the `formula`'s rate on the premium of their own interval, by their day.
+
+    An interval with less than MIN_PREMIUM_COVERED of its minutes of premium is left out.
+    """
     due = rows.select(
-        "symbol",
-        "day",
+        *GROUP,
         "settled_rate",
         "interval_h",
         pl.col("ts").alias("settled"),
         (pl.col("ts") - pl.duration(hours=pl.col("interval_h"))).alias("since"),
     )
-    inside = due.join_where(
-        premium.rename({"symbol": "_symbol"}),
-        pl.col("symbol") == pl.col("_symbol"),
-        pl.col("ts") > pl.col("since"),
-        pl.col("ts") <= pl.col("settled"),
-    ).sort("symbol", "settled", "ts")
-    last = mean_premium(inside, "since", ["symbol", "settled"]).unique(
+    inside = (
+        dated(premium)
+        .join(due, on=GROUP)
+        .filter(pl.col("ts") > pl.col("since"), pl.col("ts") <= pl.col("settled"))
+        .sort("symbol", "settled", "ts")
+    )
+    whole = mean_premium(inside, "since", ["symbol", "settled"]).unique(
         ["symbol", "settled"], keep="last", maintain_order=True
     )
     rate = formula_rate(pl.col("mean_premium"), pl.col("interval_h"), pl.col("settled"))
-    limit = pl.max_horizontal(
-        pl.lit(thresholds.formula_min_bps / 1e4), FORMULA_SHARE * pl.col("_rate").abs()
-    )
-    judged = (
-        last.filter(pl.col("covered") >= MIN_PREMIUM_COVERED)
-        .with_columns(rate.alias("_rate"), pl.col("settled").alias("ts"))
-        .with_columns((pl.col("settled_rate") - pl.col("_rate")).abs().alias("_apart"))
-        .with_columns((pl.col("_apart") > limit).cast(pl.Int64).alias("n"))
-    )
-    seen = pl.format(
-        "{} held against the formula, furthest {} bps off",
-        pl.len(),
-        (1e4 * pl.col("_apart").max()).round(2),
-    )
-    details = judged.group_by(GROUP, maintain_order=True).agg(seen.alias("detail"))
-    counted = details.join(
-        tally(judged.filter(pl.col("n") > 0), "funding", "formula_mismatch").drop("detail"),
-        on=GROUP,
-        how="left",
-        maintain_order="left",
-    )
-    return counted.select(
-        pl.lit("funding").alias("dataset"),
-        *GROUP,
-        pl.lit("formula_mismatch").alias("check"),
-        pl.col("count").fill_null(0),
-        "first_ts",
-        "detail",
-        pl.col("places").fill_null([]),
+    return whole.filter(pl.col("covered") >= MIN_PREMIUM_COVERED).with_columns(
+        rate.alias("formula"), pl.col("settled").alias("ts")
     )
