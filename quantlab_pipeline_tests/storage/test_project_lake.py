@@ -52,7 +52,8 @@ STUDY: dict[str, Any] = {
 }
 DAY_TABLES = {
     *("bars_1m_perp", "bars_1m_spot", "funding", "mark_index", "open_interest", "tob_snapshots"),
-    *("tob_1m_agg", "basis_state", "qa_report", "universe", "features_pt", "labels_fwd", "events"),
+    *("tob_1m_agg", "basis_state", "funding_state", "qa_report", "universe", "features_pt"),
+    *("labels_fwd", "events"),
 }
 
 

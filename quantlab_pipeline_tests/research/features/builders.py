@@ -14,6 +14,7 @@ from quantlab_pipeline.core.seeds import generator
 from quantlab_pipeline.research.features.inputs import FeatureInputs
 from quantlab_pipeline.research.features.spec import FeatureSpecs
 from quantlab_pipeline.research.market_data import schema
+from quantlab_pipeline.research.market_data.funding_state import funding_state
 
 SPEC_FILE = Path(__file__).parents[3] / "specs" / "feature_specs.yaml"
 FIRST = date(2025, 3, 1)
@@ -67,11 +68,17 @@ def _symbol_tables(
     )  # fmt: skip
     basis = np.cumsum(rng.normal(0, 0.5, n)) * 0.02 + rng.normal(0, 1.0, n)
     index = close * np.exp(-basis / 1e4)
+    settled = _funding(symbol, minutes, rng)
+    marks = head.with_columns(
+        mark_price=close, index_price=index, premium_index=np.log(close / index),
+        predicted_rate=pl.lit(None, pl.Float64), next_funding_ts=pl.lit(None, TS),
+    )  # fmt: skip
     return {
         "bars_1m_perp": bars,
         "bars_1m_spot": bars.with_columns(close=index),
-        "funding": _funding(symbol, minutes, rng),
-        "mark_index": head.with_columns(mark_price=close, index_price=index),
+        "funding": settled,
+        "mark_index": marks,
+        "funding_state": funding_state(settled, marks),
         "open_interest": _open_interest(symbol, minutes, rng),
         "tob_1m_agg": _book(head, close, rng),
         "basis_state": head.with_columns(
