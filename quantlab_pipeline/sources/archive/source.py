@@ -44,7 +44,7 @@ from quantlab_pipeline.sources.archive.layout import (
 from quantlab_pipeline.sources.archive.rows import DAY, LandedArchive, reached
 from quantlab_pipeline.sources.base import FileTree, known_dataset
 
-_SERIES: dict[str, tuple[tuple[str, str], ...]] = {
+SERIES: dict[str, tuple[tuple[str, str], ...]] = {
     "bars_1m_perp": ((UM, KLINES),),
     "bars_1m_spot": ((SPOT, KLINES),),
     "funding": ((UM, FUNDING), (UM, MARK)),
@@ -106,7 +106,7 @@ class BinanceArchive:
 
     def _own_files(self, dataset: str, symbol: str) -> list[ArchiveFile]:
         known_dataset(dataset)
-        series = _SERIES[dataset] if dataset == "tob_snapshots" else _SERIES[dataset][:1]
+        series = SERIES[dataset] if dataset == "tob_snapshots" else SERIES[dataset][:1]
         return [f for market, kind in series for f in self._index.get((market, kind, symbol), [])]
 
     def land(self, dataset: str, symbol: str, days: Sequence[date], sink: RawSink) -> list[RawFile]:
@@ -114,7 +114,7 @@ class BinanceArchive:
         if not self.offers(dataset, symbol):
             return []
         names: set[str] = set()
-        for market, kind in _SERIES[dataset]:
+        for market, kind in SERIES[dataset]:
             files = self._index.get((market, kind, symbol), [])
             names |= {f.name for f in choose(files, reached(kind, days)).values()}
         return [self._land_file(name, dataset, symbol, sink) for name in sorted(names)]
