@@ -43,6 +43,9 @@ ProjectRoot = Annotated[
     typer.Option("--project", help="Folder that holds specs/. Default: the working directory."),
 ]
 Study = Annotated[str | None, typer.Option("--study", help="Default: the study that ran last.")]
+_DATASETS = (
+    "Tables, or agg_trades_perp, agg_trades_spot. Default: the study's, else all small ones."
+)
 _FIRST = "First day, YYYY-MM-DD. Default: the first that all symbols have."
 _LAST = "Last day, included. Default: the last that all symbols have."
 
@@ -136,10 +139,51 @@ def run(
     from quantlab_pipeline.commands.run import RunRequest, run_command
 
     days = (first and first.date(), last and last.date())
-    names = None if symbols is None else tuple(s for s in symbols.replace(" ", "").split(",") if s)
-    folder = Folder(source and source.value, path, names, *days)
+    folder = Folder(source and source.value, path, _names(symbols), *days)
     request = RunRequest(study, folder, tuple(waive or ()), reason, json)
     return run_command(_session(project, data), request)
+
+
+@app.command()
+def fetch(
+    study: Annotated[
+        str | None, typer.Option(help="Fetch what this study needs, where its market reads it.")
+    ] = None,
+    symbols: Annotated[
+        str | None, typer.Option(metavar="A,B", help="As the venue names them.")
+    ] = None,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", metavar="DAY", formats=["%Y-%m-%d"], help="YYYY-MM-DD, UTC."),
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option("--to", metavar="DAY", formats=["%Y-%m-%d"], help="Included."),
+    ] = None,
+    datasets: Annotated[str | None, typer.Option(metavar="A,B", help=_DATASETS)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to fetch into.")] = None,
+    base_url: Annotated[
+        str, typer.Option(envvar="QUANTLAB_ARCHIVE_URL", help="The archive, or a mirror of it.")
+    ] = "https://data.binance.vision",
+    recheck: Annotated[
+        bool, typer.Option("--recheck", help="Ask whether files that are there were replaced.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Files at once.")] = 6,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would come.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """Fetch files of the official Binance archive, verified; run it again to go on or update."""
+    from quantlab_pipeline.commands.fetch import FetchOptions, fetch_command
+    from quantlab_pipeline.sources.remote.fetch import FetchRequest
+
+    days = (first and first.date(), last and last.date())
+    request = FetchRequest(base_url, workers, recheck)
+    options = FetchOptions(
+        study, _names(symbols), *days, _names(datasets), out, request, dry_run, json
+    )
+    return fetch_command(_session(project, data), options)
 
 
 @app.command()
@@ -234,6 +278,11 @@ def world_reveal(
     from quantlab_pipeline.commands.world import reveal_command
 
     return reveal_command(_session(project, data), market, study)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """A list with commas; None where nothing was said."""
+    return None if text is None else tuple(n for n in text.replace(" ", "").split(",") if n)
 
 
 def _session(project: Path | None, data: Path | None) -> Session:

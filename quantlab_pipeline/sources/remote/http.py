@@ -49,12 +49,14 @@ class HttpSettings:
     """How patient and how polite: seconds, attempts at one request, connections, requests a second.
 
     The wait before attempt n is random between 0 and the smaller of `backoff_ceiling_s` and
-    `backoff_base_s` x 2^(n-2). A Retry-After longer than `longest_wait_s` ends the request.
+    `backoff_base_s` x 2^(n-2). A Retry-After longer than `longest_wait_s` ends the request. Until a
+    server has answered once, patience ends after `first_attempts`: there may be no network.
     """
 
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 30.0
     max_attempts: int = 7
+    first_attempts: int = 3
     backoff_base_s: float = 0.5
     backoff_ceiling_s: float = 30.0
     longest_wait_s: float = 300.0
@@ -127,6 +129,7 @@ class HttpClient:
 
         self._settings, self._environment = settings, environment
         self._sleep, self._jitter = sleep, jitter
+        self._answered = False
         self._pace = Pace(settings.requests_per_s, settings.burst, sleep=sleep, clock=clock)
         self._client = httpx.Client(
             timeout=httpx.Timeout(
@@ -202,9 +205,14 @@ class HttpClient:
                 return once()
             except _FailedAttemptError as failure:
                 attempts = 1 if gained(_GAIN_BYTES) else attempts + 1
-                if attempts >= self._settings.max_attempts:
+                if attempts >= self._patience():
                     raise _gave_up(url, failure, attempts) from failure
                 self._wait(url, failure, attempts)
+
+    def _patience(self) -> int:
+        settings = self._settings
+        first = min(settings.first_attempts, settings.max_attempts)
+        return settings.max_attempts if self._answered else first
 
     def _wait(self, url: str, failure: _FailedAttemptError, attempts: int) -> None:
         settings = self._settings
@@ -230,6 +238,7 @@ class HttpClient:
         try:
             for _ in range(self._settings.max_redirects + 1):
                 with self._client.stream("GET", here, headers=dict(headers)) as response:
+                    self._answered = True
                     if not _is_redirect(response):
                         _refuse(response, url)
                         return consume(response)

@@ -137,12 +137,22 @@ def test_a_ban_ends_everything_at_once():
         assert (len(server.requests), waits.slept) == (1, [])
 
 
-def test_no_server_is_an_error_with_a_remedy():
-    with talking(lambda _: Answer()) as (client, server, _):
+def test_no_server_is_an_error_with_a_remedy_and_soon():
+    with talking(lambda _: Answer(), max_attempts=9) as (client, server, waits):
         gone = server.url
         server.__exit__()
-        with pytest.raises(RemoteError, match=r"cannot be reached .* Check the network"):
+        with pytest.raises(RemoteError, match=r"cannot be reached .* 3 times. Check the network"):
             client.get(gone)
+        assert waits.slept == [0.25, 0.5]
+
+
+def test_a_server_that_answered_once_is_waited_for_longer():
+    once = Answer(headers={"Connection": "close"})
+    with talking(lambda _: once, max_attempts=5) as (client, server, _):
+        client.get(server.url)
+        server.__exit__()
+        with pytest.raises(RemoteError, match="5 times"):
+            client.get(server.url)
 
 
 @pytest.mark.parametrize("url", ["ftp://host/x", "nowhere", "https://", "http://[::1", ""])
