@@ -209,10 +209,8 @@ def _show(session: Session, wanted: _Wanted, summary: Summary) -> None:
     ]
     counts = ", ".join(f"{n} {what}" for n, what in came if n) or "nothing"
     rate = summary.received / summary.seconds if summary.seconds > 0 else 0.0
-    session.say(
-        f"{escape(str(wanted.folder))}: {counts}; {_mb(summary.received)} in "
-        f"{_time(summary.seconds)} ({_mb(rate)}/s)"
-    )
+    took = f"; {_mb(summary.received)} in {_time(summary.seconds)} ({_mb(rate)}/s)"
+    session.say(f"{escape(str(wanted.folder))}: {counts}{took if summary.received else ''}")
     for entry in summary.replaced:
         kept = f"; the old one is kept as {Path(entry.kept_as).name}" if entry.kept_as else ""
         session.say(f"[yellow]replaced[/] {escape(entry.name)}{escape(kept)}")

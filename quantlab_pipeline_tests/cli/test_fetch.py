@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -86,7 +90,7 @@ def test_symbols_and_days_come_into_a_folder(quantlab: Command, server, site, tm
     assert "6/6 files" in said.err
     assert (tmp_path / "out" / NAME).read_bytes() == site.files[NAME]
     again = quantlab(*asked(tmp_path / "out", *BARS))
-    assert "6 there already; 0.0 MB" in again.out
+    assert f"{tmp_path / 'out'}: 6 there already\n" in again.out
 
 
 def test_a_study_is_fetched_to_where_its_market_reads(
@@ -146,6 +150,31 @@ def test_the_heavy_series_come_only_when_named(quantlab: Command, server, tmp_pa
     plan = json.loads(quantlab(*asked(tmp_path / "out", *trades)).out)
     assert len([n for n in plan["files"] if "aggTrades" in n]) == 3
     assert len([n for n in plan["files"] if "bookTicker" in n]) == 4
+
+
+def test_an_interrupt_ends_it_at_once_and_the_next_run_goes_on(
+    quantlab: Command, server, site, tmp_path
+):
+    site.publish(NAME, content(NAME, size=400_000))
+    site.fail(NAME, s.stall(200_000))
+    command = [sys.executable, "-m", "quantlab_pipeline.cli", *asked(tmp_path, *BARS)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not any(p.stat().st_size >= 200_000 for p in tmp_path.rglob("*.part")):
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    asked_at = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert "interrupted; run it again to go on" in err
+    assert time.monotonic() - asked_at < 10
+    server.requests.clear()
+    assert quantlab(*asked(tmp_path, *BARS)).code == 0
+    (rest,) = [r for r in server.requests if r.path == f"/{NAME}"]
+    assert rest.headers["range"] == "bytes=200000-"
+    assert (tmp_path / NAME).read_bytes() == site.files[NAME]
 
 
 # --- what it refuses ---------------------------------------------------------------------------

@@ -7,9 +7,11 @@ their CHECKSUM files, ranges and validators, and faults that are played once eac
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import socket
 import struct
+import termios
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -127,11 +129,18 @@ class LocalServer:
         if answer.stall_after is not None:
             self.stopping.wait(30)
         if answer.reset_after is not None:
+            self._until_acknowledged(handler.connection)
             # Zero linger: the kernel sends RST instead of FIN.
             linger = struct.pack("ii", 1, 0)
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             handler.connection.close()
         handler.close_connection = end < len(answer.body)
+
+    def _until_acknowledged(self, connection: socket.socket) -> None:
+        """Wait until the client's kernel has what was sent: a reset would drop the rest."""
+        while struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]:
+            if self.stopping.wait(0.005):
+                return
 
 
 Fault = Callable[[Request, Answer], Answer]

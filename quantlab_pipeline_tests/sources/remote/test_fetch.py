@@ -23,6 +23,7 @@ from quantlab_pipeline.sources.remote.http import BannedError, HttpSettings, Rem
 from quantlab_pipeline.sources.remote.journal import read_journal
 from quantlab_pipeline.sources.remote.mirror import JOURNAL, file_sha256, stated_sha256
 from quantlab_pipeline.storage.objects import write_atomic
+from quantlab_pipeline.storage.raw_store import FileRawSink
 from quantlab_pipeline_tests.sources.builders import MemorySink
 from quantlab_pipeline_tests.sources.remote import server as s
 from quantlab_pipeline_tests.sources.remote.builders import (
@@ -35,9 +36,9 @@ from quantlab_pipeline_tests.sources.remote.builders import (
 )
 from quantlab_pipeline_tests.sources.remote.server import Answer, ArchiveSite, LocalServer
 
-FIRST, LAST = date(2024, 7, 1), date(2024, 7, 5)
+FIRST, LAST = date(2024, 7, 1), date(2024, 7, 3)
 DAYS = days_between(FIRST, LAST)
-NAME = archive_name(UM, KLINES, SYMBOL, DAYS[2], daily=True)
+NAME = archive_name(UM, KLINES, SYMBOL, DAYS[1], daily=True)
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_a_missing_day_is_reported_and_the_others_come(site, server, tmp_path):
     site.withdraw(NAME)
     done = fetching(server.url, tmp_path, DAYS)
     (absent,) = done.absent
-    assert (absent.kind, absent.days, absent.reason) == (KLINES, (DAYS[2],), NOT_THERE)
+    assert (absent.kind, absent.days, absent.reason) == (KLINES, (DAYS[1],), NOT_THERE)
     assert whole_files(tmp_path) == published(site)
     fetching(server.url, tmp_path, DAYS)
     assert [e.name for e in read_journal(tmp_path / JOURNAL) if e.event == "absent"] == [NAME]
@@ -279,15 +280,16 @@ def test_a_file_replaced_later_is_noticed_on_request_and_the_old_one_kept(site, 
     assert list(read_journal(tmp_path / JOURNAL))[-1] == entry
 
 
-def test_a_correction_reaches_the_sink_under_the_same_name(site, server, tmp_path):
-    sink = MemorySink()
-    fetching(server.url, tmp_path, DAYS)
-    BinanceArchive(DiskTree(tmp_path)).land("bars_1m_perp", SYMBOL, DAYS, sink)
-    before = sink.new
+def test_a_correction_reaches_the_raw_store_as_a_later_version(site, server, tmp_path):
+    sink = FileRawSink(tmp_path / "lake", lambda: NOW)
+    mirror = tmp_path / "mirror"
+    fetching(server.url, mirror, DAYS)
+    (first,) = BinanceArchive(DiskTree(mirror)).land("bars_1m_perp", SYMBOL, [DAYS[1]], sink)
     site.publish(NAME, content(NAME, version=2))
-    fetching(server.url, tmp_path, DAYS, recheck=True)
-    BinanceArchive(DiskTree(tmp_path)).land("bars_1m_perp", SYMBOL, DAYS, sink)
-    assert sink.new == before + 1
+    fetching(server.url, mirror, DAYS, recheck=True)
+    (later,) = BinanceArchive(DiskTree(mirror)).land("bars_1m_perp", SYMBOL, [DAYS[1]], sink)
+    assert (first.name, first.arrived_at, later.name, later.arrived_at) == (NAME, None, NAME, NOW)
+    assert (sink.read(first), sink.read(later)) == (content(NAME), content(NAME, version=2))
 
 
 def test_a_file_that_the_archive_withdrew_stays(site, server, tmp_path):
@@ -439,7 +441,7 @@ def test_progress_ends_with_everything_done(site, server, tmp_path):
     ticks: list[Tick] = []
     done = fetching(server.url, tmp_path, DAYS, progress=ticks.append)
     last = ticks[-1]
-    assert (last.files, last.of_files, last.received) == (10, 10, done.received)
+    assert (last.files, last.of_files, last.received) == (6, 6, done.received)
     assert [t.files for t in ticks] == sorted(t.files for t in ticks)
     assert last.left_s == 0
 
