@@ -188,8 +188,9 @@ class _Run:
         self._stop.set()
         for _ in self._threads:
             self._jobs.put(None)
+        until_s = self._clock() + _JOIN_S
         for thread in self._threads:
-            thread.join(_JOIN_S)
+            thread.join(max(0.0, until_s - self._clock()))
 
     def drain(self, files: Sequence[WantedFile]) -> None:
         """Work until each of `files`, and what they bring up, has an outcome."""
