@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantlab_pipeline.core.clocks import MINUTE_US
+from quantlab_pipeline.worlds.endings import fall_log
 from quantlab_pipeline.worlds.placement import Onset
 from quantlab_pipeline.worlds.spec import BUCKET_MIN, Scenario
 from quantlab_pipeline.worlds.timing import origin_us, settlement_minutes
@@ -53,7 +54,7 @@ def lay_out(scenario: Scenario, onsets: list[Onset], episodes: tuple[Episode, ..
         wick=np.zeros(shape),
         basis=np.zeros(shape),
         mark=np.zeros(shape),
-        drift=np.zeros(shape),
+        drift=fall_log(scenario),
         oi=np.zeros((shape[0], shape[1] // BUCKET_MIN)),
         funding=np.zeros((shape[0], settlement_minutes(scenario).size)),
     )

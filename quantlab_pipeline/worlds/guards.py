@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantlab_pipeline.core.errors import QuantlabError
+from quantlab_pipeline.worlds.endings import fall_log
 from quantlab_pipeline.worlds.paths import Paths
 from quantlab_pipeline.worlds.spec import Scenario
 
@@ -18,17 +19,19 @@ class WorldGuardError(QuantlabError):
 def check_paths(scenario: Scenario, paths: Paths) -> None:
     """Raise WorldGuardError unless all holds for each symbol and minute.
 
-    Prices are above 0 and finite, no log move reaches 25 deviations of its minute, and there are as
-    many bars as the duration says.
+    Prices are above 0 and finite, no log move, beside a symbol's declared fall to its end, reaches
+    25 deviations of its minute, and there are as many bars as the duration says.
     """
     moves = np.diff(paths.perp.x, axis=1)
+    falls = fall_log(scenario)
+    beside = moves - falls if falls.shape == moves.shape else moves
     lasting = np.isfinite(paths.perp.x).all() and np.isfinite(paths.spot.x).all()
     positive = (paths.perp.bid > 0).all() and (paths.spot.bid > 0).all()
     failures = {
         "a price is not finite": not lasting,
         "a price is not above 0": not positive,
         "a move reaches 25 deviations": bool(
-            (~(np.abs(moves) < MAX_MOVE_SIGMAS * paths.sigma)).any()
+            (~(np.abs(beside) < MAX_MOVE_SIGMAS * paths.sigma)).any()
         ),
         "the number of bars differs from duration_min": moves.shape[1] != scenario.duration_min,
     }

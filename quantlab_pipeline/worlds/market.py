@@ -19,6 +19,7 @@ from quantlab_pipeline.worlds.derivatives import (
     open_interest_table,
 )
 from quantlab_pipeline.worlds.effects import lay_out
+from quantlab_pipeline.worlds.endings import end_frames, endings
 from quantlab_pipeline.worlds.guards import check_paths
 from quantlab_pipeline.worlds.paths import draw_paths
 from quantlab_pipeline.worlds.placement import describe, place_episodes
@@ -61,7 +62,7 @@ def generate(scenario: Scenario, seed: int | None = None) -> World:
         "open_interest": open_interest_table(scenario, seed, paths, effects, mark),
         "book": write_quotes(scenario, seed, paths, effects),
     }
-    frames, damage = apply_damage(frames, scenario.damage, seed)
+    frames, damage = apply_damage(end_frames(frames, scenario), scenario.damage, seed)
     truth = Truth(
         scenario=scenario.name,
         scenario_hash=scenario.spec_hash(),
@@ -71,5 +72,6 @@ def generate(scenario: Scenario, seed: int | None = None) -> World:
         drift_log=paths.drift,
         episodes=episodes,
         damage=damage,
+        endings=endings(scenario),
     )
     return World(scenario=scenario, seed=seed, frames=frames, truth=truth)

@@ -16,6 +16,7 @@ from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.core.seeds import generator
 from quantlab_pipeline.kernels.world_paths import autoregression, price_walk, two_state_chain
 from quantlab_pipeline.worlds.effects import Effects
+from quantlab_pipeline.worlds.endings import alive
 from quantlab_pipeline.worlds.spec import (
     BookSpec,
     MeanRevert,
@@ -83,7 +84,7 @@ def draw_paths(scenario: Scenario, seed: int, effects: Effects) -> Paths:
         symbols=symbols,
         shocks=shocks,
         sigma=sigma,
-        drift=drift,
+        drift=np.where(alive(scenario), drift, 0.0),
         season=season,
         basis=basis,
         perp=_leg(scenario, seed, "perp", symbols, perp_x, stress, effects),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE_US
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.seeds import generator
+from quantlab_pipeline.worlds.endings import calm_min, lives_min
 from quantlab_pipeline.worlds.spec import (
     BUCKET_MIN,
     FACTOR_KINDS,
@@ -49,6 +50,7 @@ class Onset:
 def place_episodes(scenario: Scenario, seed: int) -> list[Onset]:
     """All onsets, sorted by symbol, minute and kind. SpecError where a lane has no room left."""
     n_days = scenario.duration_min / DAY_MINUTES
+    days = lives_min(scenario) / DAY_MINUTES
     placed: list[Onset] = []
     everywhere = list(range(len(scenario.symbols)))
     for lane in sorted({e.lane for e in scenario.episodes}):
@@ -63,8 +65,8 @@ def place_episodes(scenario: Scenario, seed: int) -> list[Onset]:
             for _ in range(round(spec.market_wide_share * n)):
                 placed += _place(scenario, spec, everywhere, room, free, draw)
         for spec, room in zip(specs, rooms, strict=True):
-            n = round(spec.per_symbol_day * n_days)
             for row in everywhere:
+                n = round(spec.per_symbol_day * days[row])
                 for _ in range(n - round(spec.market_wide_share * n)):
                     placed += _place(scenario, spec, [row], room, free, draw)
     return sorted(placed, key=lambda o: (o.row, o.minute, o.spec.kind))
@@ -106,9 +108,10 @@ def _place(
 
 
 def _eligible(scenario: Scenario, spec: EpisodeSpec) -> Mask:
+    """Minutes [I, T] at which an episode of `spec` would be over before its symbol falls."""
     minutes = np.arange(scenario.duration_min)
     after = spec.duration_min + (spec.drift.over_min if spec.drift else 0) + 10
-    ok = (minutes >= QUIET_START_MIN) & (minutes + after < scenario.duration_min)
+    ok = (minutes >= QUIET_START_MIN) & (minutes + after < calm_min(scenario)[:, None])
     if spec.kind == "oi_jump":
         ok &= minutes % BUCKET_MIN == 0
     if spec.kind == "funding_extreme":

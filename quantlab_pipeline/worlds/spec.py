@@ -90,8 +90,20 @@ Dynamics = Annotated[
 ]
 
 
+class EndSpec(Spec):
+    """A symbol's end: its last instant is `minute` minutes into `day`; later it has no rows.
+
+    Over the `over_min` minutes before, its expected simple return is `return_bps`, spread evenly.
+    """
+
+    day: date
+    minute: int = Field(default=DAY_MINUTES, ge=1, le=DAY_MINUTES)
+    return_bps: float = Field(default=0.0, ge=-9900, le=0)
+    over_min: int = Field(default=240, ge=1, le=DAY_MINUTES)
+
+
 class SymbolSpec(Spec):
-    """One symbol: where it starts, its grid, and its calm sizes."""
+    """One symbol: where it starts, its grid, its calm sizes, and its end if it has one."""
 
     symbol: str = Field(pattern=r"^[A-Z0-9]{4,20}$")
     start_price: float = Field(gt=0)
@@ -101,6 +113,7 @@ class SymbolSpec(Spec):
     volume_usd_per_min: float = Field(default=200_000, gt=0)
     depth_usd: float = Field(default=50_000, gt=0)
     oi_usd: float = Field(default=50_000_000, gt=0)
+    ends: EndSpec | None = None
 
     @model_validator(mode="after")
     def _grid_is_fine_enough(self) -> SymbolSpec:
@@ -302,6 +315,18 @@ class Scenario(Spec):
         last = self.book.last_day or self.last_day
         if not self.first_day <= first <= last <= self.last_day:
             raise ValueError("the book's days must lie inside the world")
+        return self
+
+    @model_validator(mode="after")
+    def _ends_are_inside(self) -> Scenario:
+        for symbol in self.symbols:
+            if symbol.ends is None:
+                continue
+            last = (symbol.ends.day - self.first_day).days * DAY_MINUTES + symbol.ends.minute
+            if not symbol.ends.over_min <= last <= self.duration_min:
+                raise ValueError(f"{symbol.symbol} must fall and end inside the world")
+            if any(e.market_wide_share for e in self.episodes):
+                raise ValueError("an episode of the whole market needs symbols that do not end")
         return self
 
     @model_validator(mode="after")

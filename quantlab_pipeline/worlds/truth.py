@@ -57,11 +57,24 @@ class Damage:
     spans_us: tuple[tuple[int, int], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A symbol's end: `return_bps` of expected simple return lie in (fall_from_us, end_us].
+
+    `end_us` is its last instant; after it the symbol has no rows and no drift.
+    """
+
+    symbol: str
+    fall_from_us: int
+    end_us: int
+    return_bps: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
     """All that was planted. `drift_log` is [symbol, minute], symbols in the order of `symbols`.
 
-    Minute j is (origin_us + j minutes, origin_us + (j + 1) minutes].
+    Minute j is (origin_us + j minutes, origin_us + (j + 1) minutes]. `endings` are in `drift_log`.
     """
 
     scenario: str
@@ -72,6 +85,7 @@ class Truth:
     drift_log: Floats
     episodes: tuple[Episode, ...]
     damage: tuple[Damage, ...] = ()
+    endings: tuple[Ending, ...] = ()
 
     def to_json(self) -> bytes:
         """Canonical bytes; drift as runs [first minute, minutes, value] of equal non-zero value."""
@@ -87,6 +101,7 @@ class Truth:
                 },
                 "episodes": [asdict(e) for e in self.episodes],
                 "damage": [asdict(d) for d in self.damage],
+                "endings": [asdict(e) for e in self.endings],
             }
         )
 
@@ -112,6 +127,7 @@ def truth_from_json(data: bytes) -> Truth:
         drift_log=drift,
         episodes=tuple(Episode(**e) for e in raw["episodes"]),
         damage=tuple(_damage(d) for d in raw["damage"]),
+        endings=tuple(Ending(**e) for e in raw.get("endings", ())),
     )
 
 
@@ -144,12 +160,12 @@ def true_net_drift(
     """Injected simple drift, bps per event, of a position on `side` (+1, -1; or [E]) after cost.
 
     Position held over (t0 + delay, t0 + delay + horizon] for each t0 of `entries_us` [E], which lie
-    on whole minutes. Shape [E]; NaN where the position would end after the world.
+    on whole minutes. Shape [E]; NaN where the position would end after the world or the symbol.
     """
     total = np.concatenate(([0.0], np.cumsum(truth.drift_log[truth.symbols.index(symbol)])))
     first = _minute(truth, entries_us) + delay_min
     last = first + horizon_min
-    inside = (first >= 0) & (last < total.size)
+    inside = (first >= 0) & (last <= _life(truth, symbol))
     moved = np.expm1(total[np.where(inside, last, 0)] - total[np.where(inside, first, 0)])
     return np.where(inside, 1e4 * side * moved - cost_bps, np.nan)
 
@@ -167,13 +183,14 @@ def true_contrast_drift(
 
     a_it counts the positions open in minute t, signed by `side` (one for all, or by symbol one for
     each entry); its mean runs over the minutes of the evaluation window (from, to]. Events that end
-    after the window leave it. NaN without events.
+    after the window, or after their symbol, leave it. NaN without events.
     """
     lo, hi = (int(v) for v in _minute(truth, np.array(window_us)))
     total, n_events = 0.0, 0
     for symbol in sorted(entries_us):
         first = _minute(truth, entries_us[symbol]) + delay_min
-        inside = (first >= lo) & (first + horizon_min <= hi)
+        end = min(hi, _life(truth, symbol))
+        inside = (first >= lo) & (first + horizon_min <= end)
         signs = np.broadcast_to(side if isinstance(side, int) else side[symbol], first.shape)
         first, signs = first[inside], signs[inside]
         steps = np.zeros(hi - lo + 1)
@@ -185,6 +202,12 @@ def true_contrast_drift(
         total += float(np.dot(weight[pulled] - weight.mean(), np.expm1(drift[pulled])))
         n_events += first.size
     return 1e4 * total / n_events - cost_bps if n_events else float("nan")
+
+
+def _life(truth: Truth, symbol: str) -> int:
+    """Minutes that the symbol trades."""
+    ends = [e.end_us for e in truth.endings if e.symbol == symbol]
+    return (ends[0] - truth.origin_us) // MINUTE_US if ends else truth.drift_log.shape[1]
 
 
 def _minute(truth: Truth, instants_us: Ints) -> Ints:
