@@ -174,17 +174,34 @@ RAW_FINDINGS = TableSchema("raw_findings", _REPORT, key=_REPORT_KEY)
 
 QA_REPORT = TableSchema("qa_report", _REPORT, key=_REPORT_KEY)
 
+MEMBER_REASONS = ("MARKET_START", "LISTED", "BACK_AFTER_D0", "D0_ADMITTED", "DELISTED")
+
 UNIVERSE = TableSchema(
     "universe",
     (
         *HEAD,
-        Column("valid_from", TS, "UTC", "First instant of membership known on this day."),
+        Column(
+            "valid_from", TS, "UTC", "First instant of membership that a week's lookback knows."
+        ),
         Column("valid_to", TS, "UTC", "Last instant of membership; null while it lasts.", True),
         _amount("liquidity_usd", "USD", "Median daily traded value known before the day.", True),
         Column("liquidity_rank", pl.Int64, "", "1 is the most liquid.", True, 1),
-        text("reason", "Why the symbol is a member."),
+        Column("reason", pl.String, "", "Why the symbol is a member.", isin=MEMBER_REASONS),
     ),
 )
+
+MEMBERSHIP = TableSchema(
+    "membership",
+    (
+        SYMBOL,
+        Column("valid_from", TS, "UTC", "First instant of the spell."),
+        Column("valid_to", TS, "UTC", "Last instant of the spell; null while it lasts.", True),
+        Column("is_member", pl.Boolean, "", "Whether the symbol was in the universe."),
+        text("reason", "Why it was, or was not: codes of the universe, or D0's reasons."),
+    ),
+    key=("symbol", "valid_from"),
+)
+"""What a person is told of a range of days; no table of the lake."""
 
 LANDED = (BARS_1M_PERP, BARS_1M_SPOT, FUNDING, MARK_INDEX, OPEN_INTEREST, TOB_SNAPSHOTS)
 """The datasets: tables that a source fills."""
