@@ -78,7 +78,7 @@ def _outside(
 
 
 def _joined(days: Iterable[_Spell]) -> Iterator[_Spell]:
-    """Spells of one day each, in order, as spells of unbroken days."""
+    """Spells of one day each, in order, as spells of unbroken days that do not overlap."""
     open_spell: _Spell | None = None
     for day in days:
         if open_spell is not None and _goes_on(open_spell, day):
@@ -89,9 +89,13 @@ def _joined(days: Iterable[_Spell]) -> Iterator[_Spell]:
                 reason=_reasons(open_spell, day),
             )
             continue
+        later = day
         if open_spell is not None:
             yield open_spell
-        open_spell = day
+            if open_spell.symbol == day.symbol:
+                opened = max(day.valid_from, day_start(day.last_day))
+                later = replace(day, valid_from=opened)
+        open_spell = later
     if open_spell is not None:
         yield open_spell
 
