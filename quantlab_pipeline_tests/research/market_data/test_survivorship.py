@@ -84,6 +84,11 @@ def test_a_choice_that_omits_nobody_who_ended_is_silent(chosen, spans):
     assert (found.reasons, found.findings(), found.ended) == ((), [], ())
 
 
+def test_a_symbol_that_ended_on_the_first_day_belonged_on_it():
+    found = look_for_survivorship(["LIVE"], listed(LIVE=(-5, 12), DEAD=(-5, 0)), DAYS)
+    assert [(o.symbol, o.member_days) for o in found.ended] == [("DEAD", 1)]
+
+
 def test_with_ranks_only_those_liquid_enough_then_belonged():
     all_of = listed(LIVE=(-5, 12), DEAD=(3, 6), TINY=(-5, 6))
     ranks = ranked(

@@ -205,6 +205,16 @@ def test_a_symbols_life_is_told_in_spells():
     ]
 
 
+def test_an_end_closes_a_spell_even_where_trading_resumes_the_next_day():
+    halted = pl.concat([trading("HALT", [0, 1]).head(2 * 1440 - 120), trading("HALT", [2])])
+    at = [day_start(day) for day in DAYS]
+    told_of = [row[1:] for row in spells(universe(EVER, halted)) if row[0] == "HALT"]
+    assert told_of == [
+        (at[0], at[2] - timedelta(hours=2), True, "MARKET_START, DELISTED"),
+        (at[2], at[3], True, "D0_ADMITTED"),
+    ]
+
+
 def test_another_reason_begins_another_spell():
     rows = universe(EVER)
     refused = {(k, "SICK"): no("SICK", "GAPS:bars_1m_perp") for k in (3, 4)}
