@@ -18,6 +18,9 @@ from quantlab_pipeline.research.market_data.tally import GROUP, dated
 LISTING: Mapping[str, Any] = {"symbol": pl.String, "first_day": pl.Date, "last_day": pl.Date}
 """Columns of a listing: one row per symbol, its first and last day with a bar."""
 
+ABSENCE = ("gaps", "mark_index_gap", "oi_holes", "missing_settlement")
+"""Checks whose places are instants without a row."""
+
 
 def listing_of(spans: Mapping[str, tuple[date, date] | None]) -> pl.DataFrame:
     """A listing from each symbol's first and last day, as a source's `days` says them."""
@@ -55,3 +58,23 @@ def until_the_end(rows: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
     known = rows.join(ends, on=GROUP, how="left", maintain_order="left")
     over = (pl.col("ts") > pl.col("ended_at")).fill_null(value=False)
     return known.filter(~over).drop("ended_at")
+
+
+def beside_the_ends(found: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
+    """Tallies without what an end explains: of the ABSENCE checks, the places after it.
+
+    `found` has the columns of `tally` and may hold any checks; a row without a place left is gone.
+    """
+    absence = pl.col("check").is_in(ABSENCE)
+    places = found.filter(absence).explode("places").drop("first_ts").rename({"places": "ts"})
+    left = (
+        until_the_end(places, ends)
+        .group_by("dataset", *GROUP, "check", maintain_order=True)
+        .agg(
+            pl.len().cast(pl.Int64).alias("count"),
+            pl.col("ts").min().alias("first_ts"),
+            pl.col("detail").first(),
+            pl.col("ts").alias("places"),
+        )
+    )
+    return pl.concat([found.filter(~absence), left.select(found.columns)])

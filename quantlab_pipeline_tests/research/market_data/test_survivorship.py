@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from quantlab_pipeline.core.clocks import TS, day_end, day_of, day_start, days_between, from_us
 from quantlab_pipeline.research.market_data import schema
 from quantlab_pipeline.research.market_data.listing import (
+    beside_the_ends,
     ended_at,
     listing,
     listing_of,
@@ -23,6 +24,7 @@ from quantlab_pipeline.research.market_data.survivorship import (
     SURVIVORSHIP,
     look_for_survivorship,
 )
+from quantlab_pipeline.research.market_data.tally import empty_tally, tally
 from quantlab_pipeline.sources.archive.source import BinanceArchive
 from quantlab_pipeline.sources.base import DiskTree
 from quantlab_pipeline.sources.freqtrade import Freqtrade
@@ -177,6 +179,38 @@ def test_what_lies_after_an_end_is_not_looked_for():
         schema_overrides={"ts": TS},
     )
     assert until_the_end(expected, ends).equals(expected[[0, 2]])
+
+
+def test_absent_rows_after_an_end_are_no_fault_and_all_others_are():
+    world = dying_world()
+    bars, day = world.frames["bars_1m_perp"], world.scenario.days[1]
+    start = day_start(day)
+    at = [start + timedelta(minutes=m) for m in (100, 485, 486, 1440)]
+    rows = [(symbol, day, ts) for symbol in ("AAAUSDT", "CCCUSDT") for ts in at]
+    columns = {"symbol": pl.String, "day": pl.Date, "ts": TS}
+    absent = pl.DataFrame(rows, schema=columns, orient="row")
+    over = absent.filter(pl.col("ts") > at[1])
+    found = pl.concat(
+        [
+            tally(absent, "bars_1m_perp", "gaps"),
+            tally(absent, "bars_1m_perp", "outliers", "as it was"),
+            tally(over, "funding", "missing_settlement"),
+        ]
+    )
+    left = beside_the_ends(found, ended_at(bars))
+    assert left.columns == found.columns
+    assert left.schema == found.schema
+    counts = {(s, c): n for s, c, n in left.select("symbol", "check", "count").iter_rows()}
+    assert counts == {
+        ("AAAUSDT", "gaps"): 2,
+        ("CCCUSDT", "gaps"): 4,
+        ("AAAUSDT", "outliers"): 4,
+        ("CCCUSDT", "outliers"): 4,
+        ("CCCUSDT", "missing_settlement"): 2,
+    }
+    first = left.filter(symbol="AAAUSDT", check="gaps").row(0, named=True)
+    assert (first["places"], first["first_ts"]) == (at[:2], at[0])
+    assert beside_the_ends(empty_tally(), ended_at(bars)).equals(empty_tally())
 
 
 # --- real folders --------------------------------------------------------------------------------
