@@ -15,7 +15,8 @@ from quantlab_pipeline.reports.board_data import (
     scatter_points,
     summarise_gate,
 )
-from quantlab_pipeline.reports.gate_board import format_number, render_gate_board
+from quantlab_pipeline.reports.gate_board import render_gate_board
+from quantlab_pipeline.reports.pages import format_number
 from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
 
 
