@@ -1,0 +1,205 @@
+"""The QA page: what is wrong with a market's data, day by day, as one self-contained HTML page.
+
+Drawing only; what it says comes as a `QaPage`. No script, no network: it opens from a file. Every
+finding that stops a day comes first; where all findings would make the page too heavy to open, the
+rest is counted and left to the table beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+
+from quantlab_pipeline.core.verdicts import ADMITTED, ItemVerdict, Outcome
+from quantlab_pipeline.reports.pages import render
+from quantlab_pipeline.reports.qa_calendar import MOST_WEEKS, NUMBERED_DAYS, Strip, strips
+from quantlab_pipeline.reports.qa_data import (
+    MEANING,
+    SHORT,
+    Calendar,
+    CheckSum,
+    QaPage,
+    State,
+)
+from quantlab_pipeline.reports.qa_findings import Weighed
+from quantlab_pipeline.reports.qa_places import instant_text, places_text
+
+MOST_ROWS = 3000
+"""Findings on the page: with a year of five symbols it stays below 100,000 elements and 3 MB."""
+MOST_RANGES = 8
+MOST_REASONS = 4
+
+Key = tuple[str, str, date]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One finding as text."""
+
+    check: str
+    count: int
+    threshold: str
+    measured: float | None
+    limit: float | None
+    first: str
+    places: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Findings of one (day, symbol, dataset), shown together; their cell leads to `anchor`."""
+
+    anchor: str
+    day: date
+    symbol: str
+    dataset: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One calendar as it is drawn."""
+
+    title: str
+    summary: str
+    strips: tuple[Strip, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DayRow:
+    """D0's word on each symbol of one day: state and reasons, in the order of the symbols."""
+
+    anchor: str
+    day: date
+    told: tuple[tuple[State, str], ...]
+
+
+def render_qa_page(page: QaPage, table: str = "qa_report.csv") -> str:
+    """The page as text; the same page gives the same bytes. `table` lies beside it, with it all."""
+    shown = sorted(page.weighed, key=lambda w: not w.stops)[:MOST_ROWS]
+    stopping = _groups([w for w in shown if w.stops], "f")
+    others = _groups([w for w in shown if not w.stops], "g")
+    anchors = {(g.symbol, g.dataset, g.day): g.anchor for g in (*others, *stopping)}
+    cards = [(c.symbol, _cards(c, page.calendars, anchors)) for c in page.overall]
+    used = {state for card in (*page.overall, *page.calendars) for state in card.counts}
+    return render(
+        "qa_page.html.j2",
+        page=page,
+        facts=page.facts,
+        sentence=verdict_sentence(page),
+        legend=[(s, f"{SHORT[s]}: {MEANING[s]}") for s in State if s in used],
+        symbols=cards,
+        weeks=min(len(page.facts.days) // 7 + 2, MOST_WEEKS),
+        numbered=len(page.facts.days) <= NUMBERED_DAYS,
+        stopping=stopping,
+        others=others,
+        n_stopping=sum(w.stops for w in page.weighed),
+        n_others=sum(not w.stops for w in page.weighed),
+        left_out=len(page.weighed) - len(shown),
+        table=table,
+        sums=[c for c in page.checks if c.found],
+        quiet=_quiet(page.checks),
+        days=_days(page),
+        State=State,
+        SHORT=SHORT,
+    )
+
+
+def verdict_sentence(page: QaPage) -> str:
+    """Symbols, days and what D0 says of them, in one sentence."""
+    facts, outcomes = page.facts, page.outcomes
+    n = len(facts.symbols)
+    who = f"{', '.join(facts.symbols[:-1])} and {facts.symbols[-1]}" if n > 1 else facts.symbols[0]
+    if n > 4:
+        who = f"{n} symbols"
+    days = f"{len(facts.days):,} day{'s' if len(facts.days) > 1 else ''}"
+    span = f"{facts.first_day} .. {facts.last_day}"
+    judged = sum(outcomes.values())
+    parts = [f"admits {page.admitted:,}"]
+    if outcomes[Outcome.WAIVED]:
+        parts[0] += f" ({outcomes[Outcome.WAIVED]:,} by a waiver)"
+    parts.append(f"refuses {outcomes[Outcome.FAIL]:,}")
+    blind = judged - page.admitted - outcomes[Outcome.FAIL]
+    left = page.symbol_days - judged
+    ends = f"cannot judge {blind:,}"
+    if left:
+        ends += f"; {left:,} {'are' if left > 1 else 'is'} not examined"
+    return (
+        f"{who}, {days} ({span}): of {page.symbol_days:,} symbol-days D0 "
+        f"{', '.join(parts)} and {ends}."
+    )
+
+
+def _groups(weighed: Sequence[Weighed], prefix: str) -> list[Group]:
+    def key(w: Weighed) -> tuple[date, str, str]:
+        return w.finding.day, w.finding.symbol, w.finding.dataset
+
+    groups = groupby(sorted(weighed, key=key), key=key)
+    return [
+        Group(f"{prefix}{i}", day, symbol, dataset, tuple(_line(w) for w in members))
+        for i, ((day, symbol, dataset), members) in enumerate(groups)
+    ]
+
+
+def _line(w: Weighed) -> Line:
+    f = w.finding
+    return Line(
+        f.check,
+        f.count,
+        w.threshold or ("required" if w.stops else "only counted"),
+        w.measured,
+        w.limit,
+        "" if f.first_ts is None else instant_text(f.first_ts, f.day),
+        places_text(f.places, f.day, MOST_RANGES),
+        f.detail,
+    )
+
+
+def _cards(
+    overall: Calendar, calendars: Iterable[Calendar], anchors: Mapping[Key, str]
+) -> list[Card]:
+    mine = [c for c in calendars if c.symbol == overall.symbol]
+    return [_card(calendar, anchors) for calendar in (overall, *mine)]
+
+
+def _card(calendar: Calendar, anchors: Mapping[Key, str]) -> Card:
+    def target(day: date) -> str:
+        if calendar.dataset is None:
+            return f"d{day}"
+        return anchors.get((calendar.symbol, calendar.dataset, day), f"d{day}")
+
+    counts = calendar.counts
+    summary = ", ".join(f"{counts[s]:,} {SHORT[s]}" for s in State if counts[s])
+    title = "D0, all datasets" if calendar.dataset is None else calendar.dataset
+    return Card(title, summary, tuple(strips(calendar, target)))
+
+
+def _quiet(checks: Iterable[CheckSum]) -> list[tuple[str, list[str]]]:
+    """Checks that found nothing, by dataset."""
+    silent = sorted((c.dataset, c.check) for c in checks if not c.found)
+    return [(d, [check for _, check in g]) for d, g in groupby(silent, key=lambda pair: pair[0])]
+
+
+def _days(page: QaPage) -> list[DayRow]:
+    return [
+        DayRow(
+            f"d{day}",
+            day,
+            tuple(
+                (calendar.states[day], _reasons(page.verdicts.get(day, {}).get(calendar.symbol)))
+                for calendar in page.overall
+            ),
+        )
+        for day in page.facts.days
+    ]
+
+
+def _reasons(verdict: ItemVerdict | None) -> str:
+    if verdict is None or verdict.outcome in ADMITTED:
+        return ""
+    left = len(verdict.reasons) - MOST_REASONS
+    shown = ", ".join(verdict.reasons[:MOST_REASONS])
+    return f"{shown} and {left} more" if left > 0 else shown
