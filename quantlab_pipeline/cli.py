@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
+    from quantlab_pipeline.commands.adhoc import Folder
     from quantlab_pipeline.commands.session import Session
 
 FULL_DISK = ("No space left on device", "disk is full", "Disk quota exceeded")
@@ -48,6 +49,8 @@ _DATASETS = (
 )
 _FIRST = "First day, YYYY-MM-DD. Default: the first that all symbols have."
 _LAST = "Last day, included. Default: the last that all symbols have."
+_FIRST_OF_MARKET = "First day, YYYY-MM-DD. Default: the market's first."
+_LAST_OF_MARKET = "Last day, included. Default: the last that the market or its source has."
 
 
 class _Border(TyperGroup):
@@ -135,11 +138,9 @@ def run(
     project: ProjectRoot = None,
 ) -> int:
     """Run a study, or your own folder, through all seven gates and print what each says."""
-    from quantlab_pipeline.commands.adhoc import Folder
     from quantlab_pipeline.commands.run import RunRequest, run_command
 
-    days = (first and first.date(), last and last.date())
-    folder = Folder(source and source.value, path, _names(symbols), *days)
+    folder = _folder(source, path, symbols, first, last)
     request = RunRequest(study, folder, tuple(waive or ()), reason, json)
     return run_command(_session(project, data), request)
 
@@ -184,6 +185,36 @@ def fetch(
         study, _names(symbols), *days, _names(datasets), out, request, dry_run, json
     )
     return fetch_command(_session(project, data), options)
+
+
+@app.command()
+def qa(
+    market: Annotated[str | None, typer.Argument(help="A document under specs/markets.")] = None,
+    source: Annotated[Kind | None, typer.Option(help="Layout of your own folder.")] = None,
+    path: Annotated[Path | None, typer.Option(help="Your own folder.")] = None,
+    symbols: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Default: all that the market has.")
+    ] = None,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", metavar="DAY", formats=["%Y-%m-%d"], help=_FIRST_OF_MARKET),
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option("--to", metavar="DAY", formats=["%Y-%m-%d"], help=_LAST_OF_MARKET),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """Examine a market's data, or your own folder's, and say where what is wrong.
+
+    Exit code 0: D0 admits every symbol on every day; 3: it does not.
+    """
+    from quantlab_pipeline.commands.qa import QaRequest, qa_command
+
+    folder = _folder(source, path, symbols, first, last)
+    return qa_command(_session(project, data), QaRequest(market, folder, json))
 
 
 @app.command()
@@ -283,6 +314,19 @@ def world_reveal(
 def _names(text: str | None) -> tuple[str, ...] | None:
     """A list with commas; None where nothing was said."""
     return None if text is None else tuple(n for n in text.replace(" ", "").split(",") if n)
+
+
+def _folder(
+    source: Kind | None,
+    path: Path | None,
+    symbols: str | None,
+    first: datetime | None,
+    last: datetime | None,
+) -> Folder:
+    from quantlab_pipeline.commands.adhoc import Folder
+
+    days = (first and first.date(), last and last.date())
+    return Folder(source and source.value, path, _names(symbols), *days)
 
 
 def _session(project: Path | None, data: Path | None) -> Session:

@@ -14,9 +14,10 @@ from dagster_duckdb import DuckDBResource
 from quantlab_pipeline.defs.dead_runs import dead_runs_sensor
 from quantlab_pipeline.defs.factory import gate_check, table_asset
 from quantlab_pipeline.defs.io_managers import LakeIOManager
-from quantlab_pipeline.defs.jobs import board_job, days_job, study_job
+from quantlab_pipeline.defs.jobs import board_job, days_job, qa_job, study_job
 from quantlab_pipeline.defs.registry import BODIES, GATES, RENEWED
 from quantlab_pipeline.defs.reports.assets import report_assets
+from quantlab_pipeline.defs.reports.qa_assets import qa_asset
 from quantlab_pipeline.defs.resources import CatalogResource, EngineResource, LakesResource
 from quantlab_pipeline.defs.schedules import nightly_schedule
 from quantlab_pipeline.defs.schema_checks import schema_checks
@@ -52,13 +53,13 @@ def build_defs(
             table_asset(market, table, graph, BODIES[name], RENEWED.get(name))
             for name, table in tables.items()
         ]
-        parts["assets"] += report_assets(market)
+        parts["assets"] += [*report_assets(market), qa_asset(market)]
         parts["checks"] += [
             gate_check(market, gate, tables[JUDGED_TABLE[gate]], body)
             for gate, body in GATES.items()
         ]
         parts["checks"] += schema_checks(market, tables)
-        parts["jobs"] += jobs
+        parts["jobs"] += [*jobs, qa_job(market)]
         parts["schedules"].append(nightly_schedule(market, jobs[0]))
         parts["sensors"] += market_sensors(market, *jobs)
     parts["sensors"].append(dead_runs_sensor())

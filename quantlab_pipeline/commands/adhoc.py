@@ -1,4 +1,4 @@
-"""A market and a study made on the fly from what a person's folder holds.
+"""A market, and a study of it, made on the fly from what a person's folder holds.
 
 Belongs here: choosing symbols and days, naming by content, and writing the two documents below the
 data folder, where Dagster, the UI and later commands find them. The folder is only read.
@@ -73,12 +73,25 @@ class _Digests:
 def make_adhoc(project: Project, folder: Folder) -> tuple[MarketSpec, StudySpec]:
     """The market and the study of `folder`, written below the project's `adhoc` folder.
 
-    The same files, symbols and days give the same names wherever the folder lies. SourceError for a
+    See `make_market`. UsageError for fewer days than a study needs.
+    """
+    market = make_market(project, folder, least_days=MIN_DAYS)
+    body = market.model_dump(include={"name", "symbols", "first_day", "last_day"})
+    seed = int(market.name.rpartition("_")[2], 16)
+    study = StudySpec.model_validate({**body, "market": market.name, "seed": seed})
+    _write(project, "studies", study)
+    return market, study
+
+
+def make_market(project: Project, folder: Folder, least_days: int = 1) -> MarketSpec:
+    """The market of `folder`, written below the project's `adhoc` folder.
+
+    The same files, symbols and days give the same name wherever the folder lies. SourceError for a
     folder, symbol or range of days that is not there, and for a file without its checksum's bytes.
     """
     kind, path = _required(folder)
     source = open_folder(kind, path)
-    symbols, days = choose(source, folder)
+    symbols, days = choose(source, folder, least_days)
     sink = _Digests()
     for dataset in DATASETS:
         for symbol in symbols:
@@ -96,12 +109,9 @@ def make_adhoc(project: Project, folder: Folder) -> tuple[MarketSpec, StudySpec]
         "last_day": days[-1],
         "datasets": {d: "required" if d == BARS else "optional" for d in DATASETS},
     }
-    asked = {key: body[key] for key in ("name", "symbols", "first_day", "last_day")}
-    seed = int(short(identity, 8), 16)
     market = MarketSpec.model_validate(body)
-    study = StudySpec.model_validate({**asked, "market": name, "seed": seed})
-    _write(project, market, study)
-    return market, study
+    _write(project, "markets", market)
+    return market
 
 
 def open_folder(kind: str, path: Path) -> Source:
@@ -110,10 +120,10 @@ def open_folder(kind: str, path: Path) -> Source:
     return Freqtrade(tree) if kind == "freqtrade" else BinanceArchive(tree)
 
 
-def choose(source: Source, folder: Folder) -> tuple[list[str], list[date]]:
+def choose(source: Source, folder: Folder, least_days: int) -> tuple[list[str], list[date]]:
     """Symbols and days: those asked for, else all that have perpetual bars and the days they share.
 
-    SourceError, with what the folder has, for what it has not.
+    SourceError, with what the folder has, for what it has not; UsageError for too few days.
     """
     spans = {s: span for s in source.symbols() if (span := source.days(BARS, s)) is not None}
     if not spans:
@@ -130,7 +140,7 @@ def choose(source: Source, folder: Folder) -> tuple[list[str], list[date]]:
                 symbol=symbol,
             )
     symbols = sorted(asked or _covering(spans, folder))
-    return symbols, _days({s: spans[s] for s in symbols}, folder)
+    return symbols, _days({s: spans[s] for s in symbols}, folder, least_days)
 
 
 def _covering(spans: Mapping[str, tuple[date, date]], folder: Folder) -> list[str]:
@@ -140,7 +150,7 @@ def _covering(spans: Mapping[str, tuple[date, date]], folder: Folder) -> list[st
     return found or list(spans)
 
 
-def _days(spans: Mapping[str, tuple[date, date]], folder: Folder) -> list[date]:
+def _days(spans: Mapping[str, tuple[date, date]], folder: Folder, least_days: int) -> list[date]:
     lo, hi = max(a for a, _ in spans.values()), min(b for _, b in spans.values())
     names = ", ".join(spans)
     if lo > hi:
@@ -159,9 +169,9 @@ def _days(spans: Mapping[str, tuple[date, date]], folder: Folder) -> list[date]:
             last=str(hi),
         )
     days = days_between(first, last)
-    if len(days) < MIN_DAYS:
+    if len(days) < least_days:
         raise UsageError(
-            f"{first} .. {last} is {len(days)} days; a study needs {MIN_DAYS} to hold some out.",
+            f"{first} .. {last} is {len(days)} days; a study needs {least_days} to hold some out.",
             f"The folder has {lo} .. {hi}: choose more with --from and --to.",
         )
     return days
@@ -184,13 +194,12 @@ def _venue(kind: str, path: Path, names: Sequence[str]) -> str:
     return "binance_usdm" if exchange.lower() in _BINANCE else exchange.lower()
 
 
-def _write(project: Project, market: MarketSpec, study: StudySpec) -> None:
+def _write(project: Project, kind: str, spec: MarketSpec | StudySpec) -> None:
     if project.adhoc is None:
         raise UsageError("This project keeps no markets of its own.", "Name a folder with --data.")
-    for kind, spec in (("markets", market), ("studies", study)):
-        text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
-        note = "# Made by `quantlab run --source`; it goes when you delete it.\n"
-        path = project.adhoc / kind / f"{market.name}.yaml"
-        data = (note + text).encode()
-        if not path.is_file() or path.read_bytes() != data:
-            write_atomic(path, data)
+    text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+    note = "# Made by `quantlab ... --source`; it goes when you delete it.\n"
+    path = project.adhoc / kind / f"{spec.name}.yaml"
+    data = (note + text).encode()
+    if not path.is_file() or path.read_bytes() != data:
+        write_atomic(path, data)

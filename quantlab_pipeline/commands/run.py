@@ -6,7 +6,6 @@ import getpass
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -18,6 +17,7 @@ from quantlab_pipeline.commands.session import (
     Session,
     UsageError,
     gate_table,
+    short_path,
 )
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate
 from quantlab_pipeline.defs.market_data.landing import open_source
@@ -127,8 +127,8 @@ def show(session: Session, outcome: StudyOutcome) -> None:
     elif not outcome.admissible:
         session.say("[yellow]A gate was waived: nothing after it is admissible.[/]")
     artifacts = session.artifacts(study)
-    session.say(f"Artifacts   {escape(_short(artifacts))}")
-    session.say(f"Gate board  {escape(_short(artifacts / 'gate_board.html'))}")
+    session.say(f"Artifacts   {escape(short_path(artifacts))}")
+    session.say(f"Gate board  {escape(short_path(artifacts / 'gate_board.html'))}")
     session.say(f"Next        {_next_step(outcome)}")
 
 
@@ -136,12 +136,6 @@ def _next_step(outcome: StudyOutcome) -> str:
     tested = outcome.candidates.height > 0
     first = f"quantlab why --study {outcome.study.name}" if tested else ""
     return ", ".join(filter(None, (first, "quantlab ui")))
-
-
-def _short(path: Path) -> str:
-    """Relative to the working directory where it lies below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _asked(session: Session, request: RunRequest) -> tuple[MarketSpec, StudySpec]:

@@ -136,6 +136,12 @@ def open_session(root: Path | None, data: Path | None, clock: Clock) -> Session:
     return Session(project_of(root, place), place, clock)
 
 
+def short_path(path: Path) -> str:
+    """Relative to the working directory where it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def gate_table(title: str, gates: list[GateSummary]) -> Table:
     """One line a gate: verdict, how many items it admitted of those it judged, main reasons."""
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)

@@ -1,8 +1,8 @@
-"""Jobs of a market: its days, its studies, its boards. Each runs in one process."""
+"""Jobs of a market: its days, its studies, its boards, its QA page. Each runs in one process."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -17,6 +17,7 @@ from quantlab_pipeline.research.tables import JUDGED_TABLE
 
 BOARD = "gate_board"
 BACKLOG = "research_backlog"
+QA_CALENDAR = "qa_calendar"
 
 
 def days_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> UnresolvedAssetJobDefinition:
@@ -49,15 +50,30 @@ def board_job(market: MarketSpec) -> UnresolvedAssetJobDefinition:
     )
 
 
+def qa_job(market: MarketSpec) -> UnresolvedAssetJobDefinition:
+    """The QA page of all days that were examined, or of those in its config."""
+    return dg.define_asset_job(
+        f"{market.name}__qa",
+        selection=dg.AssetSelection.assets(asset_key(market, QA_CALENDAR)),
+        executor_def=dg.in_process_executor,
+        description=f"{market.name}: the page of what is wrong with its data.",
+    )
+
+
 def _with_gates(
     market: MarketSpec, tables: Mapping[str, TableSpec], kind: PartitionKind
 ) -> dg.AssetSelection:
     """The tables of a kind with their gates, without the checks that only look."""
     names = [name for name, spec in tables.items() if spec.partition == kind]
-    gates = [
+    keys = [asset_key(market, name) for name in names]
+    gates = gates_on(market, names)
+    return dg.AssetSelection.assets(*keys).without_checks() | dg.AssetSelection.checks(*gates)
+
+
+def gates_on(market: MarketSpec, names: Collection[str]) -> list[dg.AssetCheckKey]:
+    """The checks of the gates that judge one of the tables `names`."""
+    return [
         dg.AssetCheckKey(asset_key(market, table), check_name(gate))
         for gate, table in JUDGED_TABLE.items()
         if table in names
     ]
-    keys = [asset_key(market, name) for name in names]
-    return dg.AssetSelection.assets(*keys).without_checks() | dg.AssetSelection.checks(*gates)

@@ -6,11 +6,12 @@ an asset does stands with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import dagster as dg
 from dagster._core.errors import (
@@ -75,13 +76,13 @@ def run_study(
             (f"{market.name}__board", {"dagster/partition": study.name}),
         ]
         steps = [len(definitions.resolve_job_def(name).all_node_defs) for name, _ in stages]
-        told = _Steps(progress, f"{market.name}__", sum(steps))
+        told = Steps(progress, f"{market.name}__", sum(steps))
         for number, (name, tags) in enumerate(stages):
-            passed = _execute(definitions, instance, name, tags, told)
+            passed = execute(definitions, instance, name, told, tags)
             told.done = sum(steps[: number + 1])
             if not passed and name.endswith("__days"):
                 told.done = sum(steps[:-1])
-                _execute(definitions, instance, *stages[-1], told)
+                execute(definitions, instance, stages[-1][0], told, stages[-1][1])
                 break
     progress("done", sum(steps), sum(steps))
     outcome = study_outcome(
@@ -106,14 +107,15 @@ def months(days: Sequence[date]) -> Iterator[tuple[str, str]]:
         yield str(first), str(chunk[-1])
 
 
-class _Steps:
-    """Passes every step that Dagster finishes on to a `Progress`."""
+class Steps:
+    """Passes every step that Dagster finishes on to a `Progress`; `done` of `total` so far."""
 
     def __init__(self, progress: Progress, prefix: str, total: int) -> None:
         self.done = 0
         self._progress, self._prefix, self._total = progress, prefix, total
 
     def __call__(self, entry: dg.EventLogEntry, _: object = None) -> None:
+        """Told by Dagster of each event."""
         event = entry.dagster_event
         if event is not None and event.event_type is dg.DagsterEventType.STEP_SUCCESS:
             self.done += 1
@@ -121,15 +123,32 @@ class _Steps:
             self._progress(name, min(self.done, self._total), self._total)
 
 
-def _execute(
+class Selection(NamedTuple):
+    """Part of a job."""
+
+    assets: Sequence[dg.AssetKey]
+    checks: Sequence[dg.AssetCheckKey]
+
+
+def execute(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     job: str,
-    tags: dict[str, str],
-    told: _Steps,
+    told: Steps,
+    tags: Mapping[str, str],
+    *,
+    tables: Selection | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Run a job in this process. False if a gate stopped it; a body's own error is raised."""
+    """Run a job in this process. False if a gate stopped it; a body's own error is raised.
+
+    `tables` narrows it to some of its assets and checks; `config` is of its assets, by name.
+    """
     resolved = definitions.resolve_job_def(job)
+    if tables is not None:
+        resolved = resolved.get_subset(
+            asset_selection=set(tables.assets), asset_check_selection=set(tables.checks)
+        )
     partition = tags.get("dagster/partition")
     run_id = make_new_run_id()
     instance.add_event_listener(run_id, told)
@@ -137,8 +156,11 @@ def _execute(
         resolved.execute_in_process(
             instance=instance,
             partition_key=partition,
-            tags=None if partition else tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=None if partition else dict(tags),
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                "ops": dict(config or {}),
+            },
             raise_on_error=True,
             run_id=run_id,
         )

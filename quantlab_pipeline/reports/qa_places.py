@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 MINUTE = timedelta(minutes=1)
 WIDEST_STEP = timedelta(hours=1)
-FEWEST_IN_STEP = 3
-"""Two instants five minutes apart are two places; from three on they are a rhythm."""
+FEWEST_IN_STEP = 6
+"""Fewer instants some minutes apart are a coincidence; from here on they are a rhythm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class PlaceRange:
 def fold(places: Sequence[datetime]) -> list[PlaceRange]:
     """Ascending instants as ranges; `expand` of them gives the same instants back.
 
-    A range is at least two instants a minute apart, or three some other whole minutes, up to an
-    hour; every other instant stands alone.
+    A range is at least two instants a minute apart, or FEWEST_IN_STEP some other whole minutes, up
+    to an hour; every other instant stands alone.
     """
     ranges: list[PlaceRange] = []
     at = 0
