@@ -158,7 +158,13 @@ def _table(run: QaRun) -> Table:
         mine = [c for c in run.page.calendars if c.symbol == overall.symbol]
         _add(table, overall, "", "bold")
         for calendar in mine:
-            _add(table, calendar, f"{run.rows[calendar.symbol, calendar.dataset or '']:,}", "")
+            if not calendar.never:
+                _add(table, calendar, f"{run.rows[calendar.symbol, calendar.dataset or '']:,}", "")
+        never = [c.dataset or "" for c in mine if c.never]
+        if never:
+            told = f"optional, absent on every day: {', '.join(never)}"
+            name = f"{len(never)} others"
+            table.add_row(overall.symbol, name, "", "", "", "", told, style="dim")
         table.add_section()
     return table
 
@@ -214,12 +220,15 @@ def _asked(session: Session, request: QaRequest) -> tuple[MarketSpec, tuple[date
                 suggestion(symbol, market.symbols, "symbols"),
                 symbol=symbol,
             )
-    source = open_source(session.project, market, session.data)
-    return market, _span(market, source, folder)
+    return market, _span(session, market, folder)
 
 
-def _span(market: MarketSpec, source: Source, folder: Folder) -> tuple[date, date]:
-    lo, hi = market.first_day, market.last_day or _last_of(market, source)
+def _span(session: Session, market: MarketSpec, folder: Folder) -> tuple[date, date]:
+    """The days asked for, else all; a folder that is not there is told before anything runs."""
+    lo, hi = market.first_day, market.last_day
+    if hi is None or market.source.kind != "world":
+        source = open_source(session.project, market, session.data)
+        hi = hi or _last_of(market, source)
     first, last = folder.first_day or lo, folder.last_day or hi
     if last < first:
         raise UsageError(f"--to {last} is before --from {first}.", "Swap them.")

@@ -45,7 +45,7 @@ def strips(calendar: Calendar, target: Target) -> list[Strip]:
     return [
         Strip(
             str(part[0].year) if long else "",
-            _months(part),
+            _months(part, columns_each=1 if numbered else 2),
             _cells(calendar, part, target, numbered=numbered),
         )
         for part in parts
@@ -53,8 +53,8 @@ def strips(calendar: Calendar, target: Target) -> list[Strip]:
     ]
 
 
-def _months(days: Sequence[date]) -> tuple[tuple[int, str], ...]:
-    """(column from 1, name) of each month's first week, but for names that would touch."""
+def _months(days: Sequence[date], columns_each: int) -> tuple[tuple[int, str], ...]:
+    """(column from 1, name) of each month's first week, but for names that have too little room."""
     monday = days[0] - timedelta(days=days[0].weekday())
     firsts = [days[0], *(d for d in days[1:] if d.day == 1)]
     columns = [(d - monday).days // 7 + 1 for d in firsts]
@@ -62,7 +62,7 @@ def _months(days: Sequence[date]) -> tuple[tuple[int, str], ...]:
     return tuple(
         (column, f"{day:%b}")
         for column, day, free in zip(columns, firsts, room, strict=True)
-        if free > 1
+        if free >= columns_each
     )
 
 

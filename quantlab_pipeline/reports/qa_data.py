@@ -90,6 +90,11 @@ class Calendar:
         return Counter(self.states.values())
 
     @property
+    def never(self) -> bool:
+        """Whether this is an optional dataset that is absent on every day."""
+        return set(self.states.values()) == {State.ABSENT}
+
+    @property
     def reasons(self) -> list[tuple[str, int]]:
         """Checks that stop days, and how many days each, the most frequent first."""
         stopping = (

@@ -69,6 +69,15 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """One symbol: its calendars, and apart from them those of datasets that it never has."""
+
+    symbol: str
+    cards: tuple[Card, ...]
+    never: tuple[Card, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DayRow:
     """D0's word on each symbol of one day: state and reasons, in the order of the symbols."""
 
@@ -83,7 +92,7 @@ def render_qa_page(page: QaPage, table: str = "qa_report.csv") -> str:
     stopping = _groups([w for w in shown if w.stops], "f")
     others = _groups([w for w in shown if not w.stops], "g")
     anchors = {(g.symbol, g.dataset, g.day): g.anchor for g in (*others, *stopping)}
-    cards = [(c.symbol, _cards(c, page.calendars, anchors)) for c in page.overall]
+    sections = [_section(c, page.calendars, anchors) for c in page.overall]
     used = {state for card in (*page.overall, *page.calendars) for state in card.counts}
     return render(
         "qa_page.html.j2",
@@ -91,7 +100,7 @@ def render_qa_page(page: QaPage, table: str = "qa_report.csv") -> str:
         facts=page.facts,
         sentence=verdict_sentence(page),
         legend=[(s, f"{SHORT[s]}: {MEANING[s]}") for s in State if s in used],
-        symbols=cards,
+        sections=sections,
         weeks=min(len(page.facts.days) // 7 + 2, MOST_WEEKS),
         numbered=len(page.facts.days) <= NUMBERED_DAYS,
         stopping=stopping,
@@ -158,11 +167,15 @@ def _line(w: Weighed) -> Line:
     )
 
 
-def _cards(
+def _section(
     overall: Calendar, calendars: Iterable[Calendar], anchors: Mapping[Key, str]
-) -> list[Card]:
+) -> Section:
     mine = [c for c in calendars if c.symbol == overall.symbol]
-    return [_card(calendar, anchors) for calendar in (overall, *mine)]
+    return Section(
+        overall.symbol,
+        tuple(_card(c, anchors) for c in (overall, *(c for c in mine if not c.never))),
+        tuple(_card(c, anchors) for c in mine if c.never),
+    )
 
 
 def _card(calendar: Calendar, anchors: Mapping[Key, str]) -> Card:

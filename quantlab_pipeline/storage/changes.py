@@ -6,11 +6,11 @@ a partition is current now is `storage.currency`'s question.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from quantlab_pipeline.storage.manifests import Manifest, day_of_key
+from quantlab_pipeline.storage.manifests import Edge, Manifest, day_of_key
 from quantlab_pipeline.storage.reader import LakeReader
 
 Look = Mapping[date, Mapping[str, Manifest | None]]
@@ -52,8 +52,10 @@ def changes(before: Look, after: Look, last_table: str) -> Changes:
         elif was[last_table] is None:
             made.append(day)
         else:
-            reasons = (r for t in changed for r in _why(day, t, was[t], after[day][t]))
-            again[day] = tuple(dict.fromkeys(reasons)) or ("its manifests were gone",)
+            pairs = [(t, was[t], m) for t in changed if (m := after[day][t]) is not None]
+            causes = dict.fromkeys(r for pair in pairs for r in _causes(day, *pair))
+            told = causes or dict.fromkeys(_verdicts(pairs))
+            again[day] = tuple(told) or ("its content changed",)
     return Changes(tuple(current), tuple(made), again, tuple(same))
 
 
@@ -67,9 +69,8 @@ def _raw(manifest: Manifest | None) -> set[tuple[str, str, str]]:
     return {(symbol, name, sha) for symbol, name, sha in rows}
 
 
-def _why(day: date, table: str, before: Manifest | None, after: Manifest | None) -> Iterator[str]:
+def _causes(day: date, table: str, before: Manifest | None, after: Manifest) -> Iterator[str]:
     """Reasons that lie outside this day's other tables, which give their own."""
-    assert after is not None
     if before is None:
         yield f"{table} was not there"
         return
@@ -81,11 +82,21 @@ def _why(day: date, table: str, before: Manifest | None, after: Manifest | None)
         yield f"the specs of {table} changed: {', '.join(other)}"
     if before.schema_hash != after.schema_hash:
         yield f"the columns of {table} changed"
-    yield from _why_files(table, _raw(before), _raw(after))
-    yield from _why_upstream(day, before, after)
+    yield from _files(table, _raw(before), _raw(after))
+    for edge in _other_edges(before, after):
+        if edge.gate is None and edge.partition != f"day={day}":
+            yield f"{edge.table} of {day_of_key(edge.partition)} changed"
 
 
-def _why_files(
+def _verdicts(pairs: Iterable[tuple[str, Manifest | None, Manifest]]) -> Iterator[str]:
+    """Verdicts that are no longer what they were: a reason where there is no other."""
+    for _, before, after in pairs:
+        for edge in () if before is None else _other_edges(before, after):
+            if edge.gate is not None:
+                yield f"the verdict of {edge.gate} on {day_of_key(edge.partition)} changed"
+
+
+def _files(
     table: str, before: set[tuple[str, str, str]], after: set[tuple[str, str, str]]
 ) -> Iterator[str]:
     known = {(symbol, name) for symbol, name, _ in before}
@@ -94,14 +105,7 @@ def _why_files(
         yield f"{table}: {name.rpartition('/')[2]} {how}"
 
 
-def _why_upstream(day: date, before: Manifest, after: Manifest) -> Iterator[str]:
-    """Upstream partitions of other days, and verdicts, that are no longer what they were."""
-    was = {(e.table, e.partition): e.fingerprint for e in before.lineage}
-    for edge in after.lineage:
-        if was.get((edge.table, edge.partition)) == edge.fingerprint:
-            continue
-        upstream = day_of_key(edge.partition)
-        if edge.gate is None and upstream != day:
-            yield f"{edge.table} of {upstream} changed"
-        elif edge.gate is not None:
-            yield f"the verdict of {edge.gate} on {upstream} changed"
+def _other_edges(before: Manifest, after: Manifest) -> Iterator[Edge]:
+    """What `after` was made from and `before` was not."""
+    was = set(before.lineage)
+    yield from (edge for edge in after.lineage if edge not in was)

@@ -18,7 +18,7 @@ import pytest
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.definitions import build_defs
 from quantlab_pipeline.defs.check_events import check_name
-from quantlab_pipeline.defs.jobs import BACKLOG, BOARD
+from quantlab_pipeline.defs.jobs import BACKLOG, BOARD, QA_CALENDAR
 from quantlab_pipeline.defs.schema_checks import NAME as SCHEMA_CHECK
 from quantlab_pipeline.research.tables import JUDGED_TABLE, all_tables
 from quantlab_pipeline.storage.spec_files import Project
@@ -77,7 +77,7 @@ def test_every_enabled_market_has_every_table_under_its_own_name(
     definitions: dg.Definitions,
 ) -> None:
     project = Project(REPOSITORY)
-    names = [*all_tables(project.features()), BOARD, BACKLOG]
+    names = [*all_tables(project.features()), BOARD, BACKLOG, QA_CALENDAR]
     markets = [m.name for m in project.markets() if m.enabled]
     expected = {(market, name) for market in markets for name in names}
     keys = definitions.resolve_asset_graph().get_all_asset_keys()
@@ -113,7 +113,7 @@ def test_every_table_has_a_schema_check_that_does_not_block(definitions: dg.Defi
 def test_every_market_has_its_jobs_schedule_and_sensors(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     for market in (m.name for m in Project(REPOSITORY).markets() if m.enabled):
-        assert {f"{market}__{job}" for job in ("days", "study", "board")} <= set(
+        assert {f"{market}__{job}" for job in ("days", "study", "board", "qa")} <= set(
             repository.job_names
         )
         assert repository.has_schedule_def(f"{market}__nightly")
