@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -124,18 +124,27 @@ def told_changes(made: Changes, before: Sequence[date] = ()) -> list[str]:
     if len(parts) == 1:
         parts.append("nothing to make")
     lines = [", ".join(parts) + (":" if made.again else ".")]
-    days = sorted(made.again)
-    spans = [list(g) for _, g in groupby(days, key=lambda d: made.again[d])]
+    spans = _spans(made.again)
     for span in spans[:_DAYS_SHOWN]:
         when = str(span[0]) if len(span) == 1 else f"{span[0]} .. {span[-1]}"
         lines.append(f"  {when}  {_first_of(made.again[span[0]])}")
     if len(spans) > _DAYS_SHOWN:
         lines.append(f"  and {sum(len(s) for s in spans[_DAYS_SHOWN:])} more days")
     if made.same:
-        lines.append(f"The source sent other files of {len(made.same):,} days, with the same rows.")
+        n_same = len(made.same)
+        lines.append(
+            f"The source sent other files of {n_same:,} of these days; their rows are the same."
+        )
     if before:
-        lines.append(f"{len(before):,} earlier days, which these look back at, were made too.")
+        lines.append(f"Made too, because these look back at them: {before[0]} .. {before[-1]}.")
     return lines
+
+
+def _spans(again: Mapping[date, tuple[str, ...]]) -> list[list[date]]:
+    """Consecutive days with one reason."""
+    numbered = enumerate(sorted(again))
+    groups = groupby(numbered, key=lambda pair: (again[pair[1]], pair[1].toordinal() - pair[0]))
+    return [[day for _, day in group] for _, group in groups]
 
 
 def _first_of(reasons: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ MOST_ROWS = 3000
 """Findings on the page: with a year of five symbols it stays below 100,000 elements and 3 MB."""
 MOST_RANGES = 8
 MOST_REASONS = 4
+MOST_NAMED = 4
 
 Key = tuple[str, str, date]
 
@@ -120,26 +121,22 @@ def render_qa_page(page: QaPage, table: str = "qa_report.csv") -> str:
 def verdict_sentence(page: QaPage) -> str:
     """Symbols, days and what D0 says of them, in one sentence."""
     facts, outcomes = page.facts, page.outcomes
-    n = len(facts.symbols)
-    who = f"{', '.join(facts.symbols[:-1])} and {facts.symbols[-1]}" if n > 1 else facts.symbols[0]
-    if n > 4:
-        who = f"{n} symbols"
-    days = f"{len(facts.days):,} day{'s' if len(facts.days) > 1 else ''}"
-    span = f"{facts.first_day} .. {facts.last_day}"
-    judged = sum(outcomes.values())
-    parts = [f"admits {page.admitted:,}"]
-    if outcomes[Outcome.WAIVED]:
-        parts[0] += f" ({outcomes[Outcome.WAIVED]:,} by a waiver)"
-    parts.append(f"refuses {outcomes[Outcome.FAIL]:,}")
-    blind = judged - page.admitted - outcomes[Outcome.FAIL]
+    refused, waived, judged = outcomes[Outcome.FAIL], outcomes[Outcome.WAIVED], outcomes.total()
     left = page.symbol_days - judged
-    ends = f"cannot judge {blind:,}"
-    if left:
-        ends += f"; {left:,} {'are' if left > 1 else 'is'} not examined"
+    n_days = len(facts.days)
     return (
-        f"{who}, {days} ({span}): of {page.symbol_days:,} symbol-days D0 "
-        f"{', '.join(parts)} and {ends}."
+        f"{_who(facts.symbols)}, {n_days:,} day{'s' if n_days > 1 else ''} "
+        f"({facts.first_day} .. {facts.last_day}): of {page.symbol_days:,} symbol-days D0 "
+        f"admits {page.admitted:,}{f' ({waived:,} by a waiver)' if waived else ''}, "
+        f"refuses {refused:,} and cannot judge {judged - page.admitted - refused:,}"
+        f"{f'; not examined: {left:,}' if left else ''}."
     )
+
+
+def _who(symbols: Sequence[str]) -> str:
+    if len(symbols) > MOST_NAMED:
+        return f"{len(symbols)} symbols"
+    return " and ".join(filter(None, (", ".join(symbols[:-1]), symbols[-1])))
 
 
 def _groups(weighed: Sequence[Weighed], prefix: str) -> list[Group]:

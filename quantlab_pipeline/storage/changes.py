@@ -6,15 +6,18 @@ a partition is current now is `storage.currency`'s question.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 
 from quantlab_pipeline.storage.manifests import Edge, Manifest, day_of_key
 from quantlab_pipeline.storage.reader import LakeReader
 
 Look = Mapping[date, Mapping[str, Manifest | None]]
 """Each day's manifest of each table, in the order of the chain; None for what is not there."""
+
+_NAMED_TABLES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,14 @@ class Changes:
     made: tuple[date, ...] = ()
     again: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
     same: tuple[date, ...] = ()
+
+
+class _Pair(NamedTuple):
+    """One table's partition of a day, then and now."""
+
+    table: str
+    before: Manifest | None
+    after: Manifest
 
 
 def look(lake: LakeReader, tables: Sequence[str], days: Sequence[date]) -> Look:
@@ -52,10 +63,8 @@ def changes(before: Look, after: Look, last_table: str) -> Changes:
         elif was[last_table] is None:
             made.append(day)
         else:
-            pairs = [(t, was[t], m) for t in changed if (m := after[day][t]) is not None]
-            causes = dict.fromkeys(r for pair in pairs for r in _causes(day, *pair))
-            told = causes or dict.fromkeys(_verdicts(pairs))
-            again[day] = tuple(told) or ("its content changed",)
+            pairs = [_Pair(t, was[t], m) for t in changed if (m := after[day][t]) is not None]
+            again[day] = _why(day, pairs)
     return Changes(tuple(current), tuple(made), again, tuple(same))
 
 
@@ -69,31 +78,53 @@ def _raw(manifest: Manifest | None) -> set[tuple[str, str, str]]:
     return {(symbol, name, sha) for symbol, name, sha in rows}
 
 
-def _causes(day: date, table: str, before: Manifest | None, after: Manifest) -> Iterator[str]:
-    """Reasons that lie outside this day's other tables, which give their own."""
-    if before is None:
-        yield f"{table} was not there"
-        return
-    if before.code_hash != after.code_hash:
-        yield f"the code of {table} changed"
+def _why(day: date, pairs: Sequence[_Pair]) -> tuple[str, ...]:
+    """The day's own reasons; without any, what changed in other days; at last, the verdicts."""
+    for reasons in (_own(pairs), _other_days(day, pairs), _verdicts(pairs)):
+        told = tuple(dict.fromkeys(reasons))
+        if told:
+            return told
+    return ("its content changed",)
+
+
+def _own(pairs: Sequence[_Pair]) -> Iterator[str]:
+    """Files, code and specs: what lies outside all tables."""
+    there = [(p, p.before) for p in pairs if p.before is not None]
+    for pair, before in there:
+        yield from _files(pair.table, _raw(before), _raw(pair.after))
+    code = [p.table for p, before in there if before.code_hash != p.after.code_hash]
+    if code:
+        yield f"the code of {_named(code)} changed"
+    specs = {n for p, before in there for n in _other_specs(before, p.after)}
+    if specs:
+        yield f"specs changed: {', '.join(sorted(specs))}"
+    columns = [p.table for p, before in there if before.schema_hash != p.after.schema_hash]
+    if columns:
+        yield f"the columns of {_named(columns)} changed"
+    for pair in pairs:
+        if pair.before is None:
+            yield f"{pair.table} was not there"
+
+
+def _named(tables: Sequence[str]) -> str:
+    return " and ".join(tables) if len(tables) <= _NAMED_TABLES else f"{len(tables)} tables"
+
+
+def _other_specs(before: Manifest, after: Manifest) -> Iterator[str]:
     names = {*before.spec_hashes, *after.spec_hashes}
-    other = sorted(n for n in names if before.spec_hashes.get(n) != after.spec_hashes.get(n))
-    if other:
-        yield f"the specs of {table} changed: {', '.join(other)}"
-    if before.schema_hash != after.schema_hash:
-        yield f"the columns of {table} changed"
-    yield from _files(table, _raw(before), _raw(after))
-    for edge in _other_edges(before, after):
+    yield from (n for n in names if before.spec_hashes.get(n) != after.spec_hashes.get(n))
+
+
+def _other_days(day: date, pairs: Sequence[_Pair]) -> Iterator[str]:
+    for edge in _other_edges(pairs):
         if edge.gate is None and edge.partition != f"day={day}":
             yield f"{edge.table} of {day_of_key(edge.partition)} changed"
 
 
-def _verdicts(pairs: Iterable[tuple[str, Manifest | None, Manifest]]) -> Iterator[str]:
-    """Verdicts that are no longer what they were: a reason where there is no other."""
-    for _, before, after in pairs:
-        for edge in () if before is None else _other_edges(before, after):
-            if edge.gate is not None:
-                yield f"the verdict of {edge.gate} on {day_of_key(edge.partition)} changed"
+def _verdicts(pairs: Sequence[_Pair]) -> Iterator[str]:
+    for edge in _other_edges(pairs):
+        if edge.gate is not None:
+            yield f"the verdict of {edge.gate} on {day_of_key(edge.partition)} changed"
 
 
 def _files(
@@ -105,7 +136,8 @@ def _files(
         yield f"{table}: {name.rpartition('/')[2]} {how}"
 
 
-def _other_edges(before: Manifest, after: Manifest) -> Iterator[Edge]:
-    """What `after` was made from and `before` was not."""
-    was = set(before.lineage)
-    yield from (edge for edge in after.lineage if edge not in was)
+def _other_edges(pairs: Sequence[_Pair]) -> Iterator[Edge]:
+    """What partitions were made from now and not before."""
+    for pair in pairs:
+        was = set(pair.before.lineage if pair.before is not None else ())
+        yield from (edge for edge in pair.after.lineage if edge not in was)

@@ -107,7 +107,8 @@ def test_days_in_the_middle_bring_what_they_look_back_at(
     said = quantlab("qa", MARKET, "--from", str(DAYS[3]), *places)
     assert said.code == 0, said.err
     assert said.out.startswith("0 of 1 days already current, 1 made.")
-    assert "3 earlier days, which these look back at, were made too." in said.out
+    earlier = f"{DAYS[0]} .. {DAYS[2]}"
+    assert f"Made too, because these look back at them: {earlier}." in said.out
     assert f"BTCUSDT, 1 day ({DAYS[3]} .. {DAYS[3]})" in said.out
 
 
@@ -180,7 +181,9 @@ def test_a_folder_without_bars_of_the_markets_symbols(
 # --- how changes are told -----------------------------------------------------------------------
 
 
-def test_days_with_one_reason_are_told_together() -> None:
+def test_days_with_one_reason_are_told_together_where_they_are_consecutive() -> None:
+    apart = Changes(current=(DAYS[1],), again=dict.fromkeys((DAYS[0], DAYS[2]), ("x",)))
+    assert told_changes(apart)[1:] == [f"  {DAYS[0]}  x", f"  {DAYS[2]}  x"]
     again = {**dict.fromkeys(DAYS[:3], ("the code of qa_report changed",)), DAYS[3]: tuple("abcd")}
     assert told_changes(Changes(again=again)) == [
         "0 of 4 days already current, 4 made again:",
@@ -188,4 +191,7 @@ def test_days_with_one_reason_are_told_together() -> None:
         f"  {DAYS[3]}  a; b; c and 1 more",
     ]
     same = Changes(current=tuple(DAYS), same=(DAYS[0],))
-    assert told_changes(same)[1] == "The source sent other files of 1 days, with the same rows."
+    assert (
+        told_changes(same)[1]
+        == "The source sent other files of 1 of these days; their rows are the same."
+    )

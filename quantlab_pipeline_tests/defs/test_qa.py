@@ -80,14 +80,14 @@ def test_the_job_takes_days_and_symbols(world: World) -> None:
 def test_a_day_whose_report_or_verdict_is_stale_is_not_shown_as_examined(world: World) -> None:
     world.edit("gates", "d0", "max_silent_minutes", to=14)
     assert drawn(world).success
-    assert "admits 0, refuses 0 and cannot judge 0; 10 are not examined" in page(world)
+    assert "admits 0, refuses 0 and cannot judge 0; not examined: 10" in page(world)
 
 
 def test_a_day_that_d0_never_judged_is_not_examined(world: World) -> None:
     day = world.days[1]
     (world.data / "lake" / NAME / "verdicts" / Gate.D0 / f"day={day}" / "current.json").unlink()
     assert drawn(world).success
-    assert "admits 8, refuses 0 and cannot judge 0; 2 are not examined" in page(world)
+    assert "admits 8, refuses 0 and cannot judge 0; not examined: 2" in page(world)
 
 
 def test_a_market_without_a_day_says_how_to_make_one(world: World) -> None:

@@ -166,7 +166,7 @@ def test_days_that_were_not_examined_and_waived_ones_are_said_and_drawn() -> Non
     page = qa_page(frame, verdicts, facts, JUDGE)
     assert page.admitted == 4
     assert verdict_sentence(page).endswith(
-        "admits 4 (2 by a waiver), refuses 0 and cannot judge 0; 2 are not examined."
+        "admits 4 (2 by a waiver), refuses 0 and cannot judge 0; not examined: 2."
     )
     assert page.overall[0].states == {
         days[0]: State.CLEAN, days[1]: State.WAIVED, days[2]: State.VOID,
@@ -301,4 +301,4 @@ def test_a_market_in_which_nothing_was_found_says_so() -> None:
 def test_a_market_without_any_report_is_still_a_page() -> None:
     facts = QaFacts("market_x", "venue_y", False, SYMBOLS, FIRST, DAY3)
     page = qa_page(QA_REPORT.empty(), {}, facts, JUDGE)
-    assert "6 are not examined" in render_qa_page(page)
+    assert "not examined: 6" in render_qa_page(page)

@@ -106,6 +106,21 @@ def test_changed_code_is_named_by_its_table(lake: Lake, keys: Keys) -> None:
     assert found.again == dict.fromkeys(DAYS[:2], ("the code of basis changed",))
 
 
+def test_changed_code_of_many_tables_is_one_reason(lake: Lake, keys: Keys) -> None:
+    keys.codes.update(dict.fromkeys(TABLES, "2"))
+    found = told(lake, lambda: make(lake, DAYS[:1]))
+    assert found.again == {DAYS[0]: ("the code of 5 tables changed",)}
+
+
+def test_a_changed_spec_is_named(lake: Lake, keys: Keys) -> None:
+    build(lake, "features", [DAYS[0]])
+    keys.specs["feature_specs"] = "2"
+    before = look(lake, ["features"], [DAYS[0]])
+    build(lake, "features", [DAYS[0]])
+    found = changes(before, look(lake, ["features"], [DAYS[0]]), "features")
+    assert found.again == {DAYS[0]: ("specs changed: feature_specs",)}
+
+
 def test_another_verdict_is_a_reason(lake: Lake) -> None:
     def judged_again() -> None:
         judge_days(lake, Gate.D0, [DAYS[0]], AAA=Outcome.FAIL)
