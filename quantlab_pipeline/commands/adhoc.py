@@ -69,6 +69,10 @@ class _Digests:
     def read(self, file: RawFile) -> bytes:
         raise SourceError(f"{file.name} was not kept.", "Land it in a lake.", file=file.name)
 
+    def versions(self, source: str, dataset: str, symbol: str, name: str) -> list[RawFile]:
+        del source, dataset, symbol, name
+        return []
+
 
 def make_adhoc(project: Project, folder: Folder) -> tuple[MarketSpec, StudySpec]:
     """The market and the study of `folder`, written below the project's `adhoc` folder.

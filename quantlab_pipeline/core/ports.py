@@ -39,6 +39,10 @@ class RawSink(Protocol):
         """The bytes of `file`, checked against their checksum (SourceError if they differ)."""
         ...
 
+    def versions(self, source: str, dataset: str, symbol: str, name: str) -> list[RawFile]:
+        """Every version kept under `name`, the first one first; empty if none is."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:

@@ -22,14 +22,21 @@ class MemorySink:
 
     def __init__(self):
         self.kept: dict[str, bytes] = {}
+        self.files: dict[str, RawFile] = {}
         self.new = 0
 
     def put(self, source, dataset, symbol, name, data, url):
-        path = f"raw/{source}/{name}"
+        path = f"raw/{source}/{dataset}/{symbol}/{name}"
         if self.kept.get(path) != data:
             self.kept[path] = data
             self.new += 1
-        return RawFile(source, dataset, symbol, name, path, digest_bytes(data), url)
+        file = RawFile(source, dataset, symbol, name, path, digest_bytes(data), url)
+        self.files[path] = file
+        return file
+
+    def versions(self, source, dataset, symbol, name):
+        file = self.files.get(f"raw/{source}/{dataset}/{symbol}/{name}")
+        return [] if file is None else [file]
 
     def read(self, file):
         data = self.kept[file.path]

@@ -6,10 +6,11 @@ format of the bytes is `codec`'s, the names `layout`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import PurePosixPath
+from typing import Protocol
 
 import polars as pl
 
@@ -54,6 +55,24 @@ SERIES: dict[str, tuple[tuple[str, str], ...]] = {
 }
 """The series of files behind each dataset. The first makes the dataset, the others add to it; of a
 book either leg makes it."""
+
+
+class LandedSeries(Protocol):
+    """Series of rows with the archive's columns, of one dataset and symbol, whoever sent them."""
+
+    origin: Origin
+
+    def rows(self, market: str, kind: str, stamp: str) -> pl.DataFrame:
+        """All rows of a series; `stamp` is the column that dates them."""
+        ...
+
+    def chosen(self, market: str, kind: str) -> Mapping[date, ArchiveFile]:
+        """The archive's file that holds each calendar day around the days that are asked for."""
+        ...
+
+    def with_findings(self, parsed: ParsedTable) -> ParsedTable:
+        """`parsed` with what was set aside on the way to it."""
+        ...
 
 
 class BinanceArchive:
@@ -109,6 +128,15 @@ class BinanceArchive:
         series = SERIES[dataset] if dataset == "tob_snapshots" else SERIES[dataset][:1]
         return [f for market, kind in series for f in self._index.get((market, kind, symbol), [])]
 
+    def holds(self, dataset: str, symbol: str, days: Sequence[date]) -> set[date]:
+        """Those of `days` whose rows are here: the day's own file, and the next where it reaches
+        past midnight. Not for the book, of which either leg may be missing.
+        """
+        market, kind = SERIES[dataset][0]
+        files = self._index.get((market, kind, symbol), [])
+        there = choose(files, reached(kind, days)).keys()
+        return {d for d in days if all(r in there for r in reached(kind, [d]) if r >= d)}
+
     def land(self, dataset: str, symbol: str, days: Sequence[date], sink: RawSink) -> list[RawFile]:
         """Keep, checked, every file that holds rows of `days`; landing again changes nothing."""
         if not self.offers(dataset, symbol):
@@ -149,12 +177,17 @@ class BinanceArchive:
         if dataset == "tob_snapshots":
             pieces = (piece for market in (UM, SPOT) for piece in landed.quotes(market))
             return landed.with_findings(book.snapshot_book(pieces, days, self._grid_s))
-        if dataset == "open_interest":
-            return landed.with_findings(_open_interest(landed, self._oi_delay_s))
-        return landed.with_findings(_PARSERS[dataset](landed))
+        return build_table(landed, self._oi_delay_s)
 
 
-def _bars(landed: LandedArchive) -> ParsedTable:
+def build_table(landed: LandedSeries, oi_delay_s: int) -> ParsedTable:
+    """The table of `landed`, any dataset but the book, and what was set aside on the way."""
+    if landed.origin.dataset == "open_interest":
+        return landed.with_findings(_open_interest(landed, oi_delay_s))
+    return landed.with_findings(_PARSERS[landed.origin.dataset](landed))
+
+
+def _bars(landed: LandedSeries) -> ParsedTable:
     dataset = landed.origin.dataset
     market = UM if dataset == "bars_1m_perp" else SPOT
     rows = landed.rows(market, KLINES, "open_time")
@@ -175,18 +208,18 @@ def _bars(landed: LandedArchive) -> ParsedTable:
     return bars.build_bars(raw, landed.origin, known_dataset(dataset))
 
 
-def _prices(landed: LandedArchive, kind: str) -> pl.DataFrame:
+def _prices(landed: LandedSeries, kind: str) -> pl.DataFrame:
     rows = landed.rows(UM, kind, "open_time")
     return rows.select(pl.col("open_time").alias("open_ts"), "close")
 
 
-def _mark_index(landed: LandedArchive) -> ParsedTable:
+def _mark_index(landed: LandedSeries) -> ParsedTable:
     return mark_index.build_mark_index(
         _prices(landed, MARK), _prices(landed, INDEX), landed.origin, _prices(landed, PREMIUM)
     )
 
 
-def _funding(landed: LandedArchive) -> ParsedTable:
+def _funding(landed: LandedSeries) -> ParsedTable:
     rows = landed.rows(UM, FUNDING, "calc_time")
     marks = _prices(landed, MARK).select(
         (pl.col("open_ts") + MINUTE).alias("_settled"), pl.col("close").alias("mark_price")
@@ -226,7 +259,7 @@ def _funding(landed: LandedArchive) -> ParsedTable:
     return ParsedTable(parsed.frame, (*parsed.findings, *uncovered))
 
 
-def _open_interest(landed: LandedArchive, delay_s: int) -> ParsedTable:
+def _open_interest(landed: LandedSeries, delay_s: int) -> ParsedTable:
     raw = landed.rows(UM, METRICS, "create_time").select(
         pl.col("create_time").alias("bucket_start"),
         pl.col("sum_open_interest").alias("oi_base"),
@@ -235,7 +268,7 @@ def _open_interest(landed: LandedArchive, delay_s: int) -> ParsedTable:
     return open_interest.build_open_interest(raw, landed.origin, delay_s)
 
 
-_PARSERS: dict[str, Callable[[LandedArchive], ParsedTable]] = {
+_PARSERS: dict[str, Callable[[LandedSeries], ParsedTable]] = {
     "bars_1m_perp": _bars,
     "bars_1m_spot": _bars,
     "funding": _funding,
