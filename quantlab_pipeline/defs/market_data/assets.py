@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from functools import partial
+from typing import Any
 
 import polars as pl
 
 from quantlab_pipeline.core.columns import TableSchema
 from quantlab_pipeline.core.verdicts import Gate
+from quantlab_pipeline.defs.market_data import endings
 from quantlab_pipeline.defs.market_data.landing import (
     findings_from,
     parse_as_known,
@@ -41,13 +43,20 @@ def landed(dataset: str, run: StageRun) -> Made:
         for symbol, kept in files.items()
         if kept
     ]
+    frame = pl.concat([_schema(dataset).empty(), *(table.frame for table in parsed)])
     findings = [f for table in parsed for f in table.findings]
+    notes: dict[date, dict[str, Any]] = {day: {} for day in run.days}
+    if dataset == endings.BARS:
+        findings += endings.omitted_ends(run, source)
+        for day, stopped in endings.stopped_symbols(run, source, sink, frame).items():
+            notes[day][endings.NOTE] = stopped
+    for day, note in notes.items():
+        note["findings"] = [f for f in findings if f.day == day]
     raw = provenance(f for kept in files.values() for f in kept)
-    days = dict(zip(run.partitions, run.days, strict=True))
     return Made(
-        pl.concat([_schema(dataset).empty(), *(table.frame for table in parsed)]),
+        frame,
         {"raw files": len(raw["raw"]), "rows set aside": sum(f.count for f in findings)},
-        notes={p: {"findings": [f for f in findings if f.day == d]} for p, d in days.items()},
+        notes=dict(zip(run.partitions, notes.values(), strict=True)),
         observed=dict.fromkeys(run.partitions, raw),
     )
 
@@ -83,7 +92,9 @@ def qa_report(run: StageRun) -> Made:
     """Every check on every dataset, symbol and day, zero counts included."""
     names = ("bars_1m_perp", "bars_1m_spot", "funding", "mark_index", "open_interest", "tob_1m_agg")
     tables = qa.MarketTables(
-        **{name: run.load(name) for name in names}, raw_findings=_raw_findings(run)
+        **{name: run.load(name) for name in names},
+        raw_findings=_raw_findings(run),
+        ends=endings.ends_of(run),
     )
     thresholds = run.project.gates().d0
     report = qa.examine(tables, run.days, run.symbols, run.market.datasets, thresholds)

@@ -17,12 +17,14 @@ import polars as pl
 from quantlab_pipeline.core.findings import Finding
 from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.core.ports import RawFile
+from quantlab_pipeline.defs.market_data.endings import BARS, has_new_ends
 from quantlab_pipeline.defs.stage_run import StageRun
 from quantlab_pipeline.research.market_data.corrections import known_since
 from quantlab_pipeline.research.market_data.parsed import ParsedTable
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.sources.archive.layout import archive_file
 from quantlab_pipeline.sources.base import DiskTree, Source
+from quantlab_pipeline.sources.remote.pages import file_days
 from quantlab_pipeline.storage.raw_store import FileRawSink
 from quantlab_pipeline.storage.spec_files import Project
 
@@ -132,11 +134,13 @@ def changed_days(run: StageRun) -> set[date]:
         known = {tuple(row) for row in run.observed(partition).get("raw", ())}
         due = {(f.symbol, f.name, f.sha256) for f in landed if _covers(f.name, day)}
         changed |= set() if due <= known else {day}
-    return changed
+    return changed | (has_new_ends(run, source, sink) if dataset == BARS else set())
 
 
 def _covers(name: str, day: date) -> bool:
     """Whether a file is one of `day`; of a layout without dates every file is."""
+    if (span := file_days(name)) is not None:
+        return span[0] <= day <= span[1]
     file = archive_file(name)
     return file is None or file.first <= day <= file.last
 

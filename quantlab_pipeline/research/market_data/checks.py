@@ -38,6 +38,9 @@ CAPTURE_FAULTS = (
 )
 """What only a recorded stream can have: in the report where it was found, never as a zero."""
 
+HINDSIGHT = ("survivorship",)
+"""Of a symbol that the market leaves out, on the day on which it ended."""
+
 _TOB = (
     "non_monotone",
     "outside_file",

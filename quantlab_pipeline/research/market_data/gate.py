@@ -58,6 +58,7 @@ _THRESHOLDS = {
     "index_price_apart": "max_price_apart_minutes",
     "frozen_price": "max_frozen_frac",
     "totals_mismatch": "max_totals_mismatches",
+    "survivorship": "max_omitted_ends",
     "interval_mismatch": "max_interval_mismatches",
     "formula_mismatch": "max_formula_mismatches",
     "garbage_lines": "max_garbage_lines",

@@ -13,10 +13,14 @@ from typing import Any
 
 import polars as pl
 
+from quantlab_pipeline.core.clocks import TS
 from quantlab_pipeline.research.market_data.tally import GROUP, dated
 
 LISTING: Mapping[str, Any] = {"symbol": pl.String, "first_day": pl.Date, "last_day": pl.Date}
 """Columns of a listing: one row per symbol, its first and last day with a bar."""
+
+ENDS: Mapping[str, Any] = {"symbol": pl.String, "day": pl.Date, "ended_at": TS}
+"""Columns of ends: one row per symbol that stopped for good, its last day and its last bar."""
 
 ABSENCE = ("gaps", "mark_index_gap", "oi_holes", "missing_settlement")
 """Checks whose places are instants without a row."""

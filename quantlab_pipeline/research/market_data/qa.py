@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
 
 import polars as pl
@@ -16,6 +16,7 @@ import polars as pl
 from quantlab_pipeline.core.clocks import MINUTE, TS, day_of
 from quantlab_pipeline.research.market_data import cross_checks, funding_checks, schema
 from quantlab_pipeline.research.market_data.checks import ABSENT, CHECKS, TOB_DATASETS
+from quantlab_pipeline.research.market_data.listing import ENDS, beside_the_ends, until_the_end
 from quantlab_pipeline.research.market_data.open_interest import BUCKET
 from quantlab_pipeline.research.market_data.parsed import MERGED
 from quantlab_pipeline.research.market_data.spec import D0Thresholds, Dataset, Need
@@ -30,8 +31,9 @@ MAD_TO_SIGMA = 1.4826
 class MarketTables:
     """The market_data tables under examination; any may be empty, none is changed.
 
-    `raw_findings` is what parsing counted (schema RAW_FINDINGS). Frames may hold more days than are
-    examined; the day before of the perpetual, where it is there, is its reference without peers.
+    `raw_findings` is what parsing counted (schema RAW_FINDINGS), `ends` (columns ENDS) who stopped
+    for good. Frames may hold more days than are examined; the day before of the perpetual, where it
+    is there, is its reference without peers.
     """
 
     bars_1m_perp: pl.DataFrame = field(default_factory=schema.BARS_1M_PERP.empty)
@@ -41,6 +43,7 @@ class MarketTables:
     open_interest: pl.DataFrame = field(default_factory=schema.OPEN_INTEREST.empty)
     tob_1m_agg: pl.DataFrame = field(default_factory=schema.TOB_1M_AGG.empty)
     raw_findings: pl.DataFrame = field(default_factory=schema.RAW_FINDINGS.empty)
+    ends: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict(ENDS)))
 
 
 def examine(
@@ -55,11 +58,12 @@ def examine(
     `needs` maps each dataset of the market to `required` or `optional`. A dataset without a row (or
     a finding) on a day has one row, `absent_dataset`: count 1 if it is required, else 0 with the
     detail "optional, absent"; of a required book the perp leg alone is required. `ts` is the day's
-    end. A check that was not possible has no row.
+    end. A check that was not possible has no row. After the end of a symbol nothing is missing.
     """
     shown = _restricted(tables, symbols)
-    found = pl.concat([empty_tally(), *_look(shown, thresholds)])
-    found = found.filter(pl.col("day").is_in(list(days)))
+    alive = until_the_end(dated(shown.tob_1m_agg), shown.ends).drop("day")
+    looked = pl.concat([empty_tally(), *_look(replace(shown, tob_1m_agg=alive), thresholds)])
+    found = beside_the_ends(looked, shown.ends).filter(pl.col("day").is_in(list(days)))
     raw = shown.raw_findings.select(
         *empty_tally().columns[:2], day_of("ts").alias("day"), *empty_tally().columns[3:]
     ).filter(pl.col("day").is_in(list(days)))
@@ -80,10 +84,10 @@ def examine(
 
 
 def _restricted(tables: MarketTables, symbols: Sequence[str]) -> MarketTables:
-    kept = {f.name: getattr(tables, f.name) for f in fields(tables)}
-    return MarketTables(
-        **{name: t.filter(pl.col("symbol").is_in(list(symbols))) for name, t in kept.items()}
-    )
+    """The tables of `symbols`; findings of others were not made by looking at them, and stay."""
+    kept = {f.name: getattr(tables, f.name) for f in fields(tables) if f.name != "raw_findings"}
+    own = {name: t.filter(pl.col("symbol").is_in(list(symbols))) for name, t in kept.items()}
+    return MarketTables(**own, raw_findings=tables.raw_findings)
 
 
 def _look(tables: MarketTables, thresholds: D0Thresholds) -> list[pl.DataFrame]:

@@ -159,3 +159,4 @@ class D0Thresholds(Spec):
     max_invalid_frac: float = Field(ge=0, le=1)
     max_tob_mismatch_minutes: int = Field(ge=0)
     max_garbage_lines: int = Field(ge=0)
+    max_omitted_ends: int = Field(ge=0)

@@ -13,7 +13,7 @@ from quantlab_pipeline.core.findings import Finding
 from quantlab_pipeline.core.verdicts import Outcome
 from quantlab_pipeline.research.market_data import schema
 from quantlab_pipeline.research.market_data.book import aggregate_book, snapshot_book
-from quantlab_pipeline.research.market_data.checks import ABSENT, CAPTURE_FAULTS, CHECKS
+from quantlab_pipeline.research.market_data.checks import ABSENT, CAPTURE_FAULTS, CHECKS, HINDSIGHT
 from quantlab_pipeline.research.market_data.gate import judge_d0
 from quantlab_pipeline.research.market_data.parsed import findings_frame
 from quantlab_pipeline.research.market_data.qa import MarketTables, examine
@@ -24,6 +24,7 @@ BEFORE = b.DAY - timedelta(days=1)
 PERP_ONLY = {"bars_1m_perp": "required"}
 THREE = PERP_ONLY | {"bars_1m_spot": "required", "mark_index": "optional"}
 CLOSES = b.path()
+BESIDE = {"tob_perp": CAPTURE_FAULTS, "tob_spot": CAPTURE_FAULTS, "bars_1m_perp": HINDSIGHT}
 
 
 def look(needs=PERP_ONLY, days=(b.DAY,), symbols=(b.SYMBOL,), **tables) -> pl.DataFrame:
@@ -260,7 +261,7 @@ def test_every_check_has_a_threshold_or_is_only_counted():
     rows = [
         (b.SYMBOL, day_end(b.DAY), dataset, check, 10**6, None, None, [])
         for dataset, checks in CHECKS.items()
-        for check in (*checks, *(CAPTURE_FAULTS if dataset.startswith("tob") else ()))
+        for check in (*checks, *BESIDE.get(dataset, ()))
     ]
     report = pl.DataFrame(
         rows, schema={c.name: c.dtype for c in schema.QA_REPORT.columns}, orient="row"
