@@ -28,6 +28,7 @@ from quantlab_pipeline.sources.archive.layout import (
     archive_name,
 )
 from quantlab_pipeline.sources.archive.source import BinanceArchive
+from quantlab_pipeline.sources.zipped_csv import Format
 from quantlab_pipeline.worlds.market import World, generate
 from quantlab_pipeline.worlds.spec import Scenario
 
@@ -86,7 +87,7 @@ class _Csv:
     """The rows of one file, in the order of the frame, and how they are written."""
 
     rows: pl.DataFrame
-    form: codec.Format
+    form: Format
     header: bool
 
 

@@ -12,6 +12,7 @@ from quantlab_pipeline.core.fingerprints import digest_bytes
 from quantlab_pipeline.core.ports import RawFile
 from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.sources.base import MemoryTree, Source
+from quantlab_pipeline.sources.zipped_csv import Format
 
 SYMBOL = "BTCUSDT"
 DAY = date(2024, 3, 5)
@@ -95,7 +96,7 @@ def book_ticker(stamps_ms: list[int], bid: float = 99.0, ask: float = 101.0) -> 
 
 
 def tree(
-    files: dict[str, tuple[pl.DataFrame, codec.Format]],
+    files: dict[str, tuple[pl.DataFrame, Format]],
     header: bool = True,
     checksums: bool = True,
 ) -> MemoryTree:

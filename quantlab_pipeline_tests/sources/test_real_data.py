@@ -17,6 +17,7 @@ from quantlab_pipeline.research.market_data.gate import judge_d0
 from quantlab_pipeline.research.market_data.parsed import findings_frame
 from quantlab_pipeline.research.market_data.qa import MarketTables, examine
 from quantlab_pipeline.research.market_data.spec import D0Thresholds
+from quantlab_pipeline.sources import zipped_csv
 from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.sources.archive.source import BinanceArchive
 from quantlab_pipeline.sources.base import DATASETS, DiskTree
@@ -51,7 +52,7 @@ def verdicts(tables, findings, days, symbols, needs):
 def test_the_official_samples_load_in_both_dialects():
     folder = Path(DATA) / "official_samples"
     for name in ("futures-um-klines-BTCUSDT-1h-2024-10-28", "spot-klines-BTCUSDT-1h-2024-10-28"):
-        rows = codec.read_rows((folder / f"{name}.zip").read_bytes(), name, codec.KLINES)
+        rows = zipped_csv.read_rows((folder / f"{name}.zip").read_bytes(), name, codec.KLINES)
         assert rows.height == 24
         assert rows["open_time"][0].hour == 0
         assert (rows["close_time"] - rows["open_time"]).unique().to_list() == [

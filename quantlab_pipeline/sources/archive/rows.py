@@ -16,6 +16,7 @@ from quantlab_pipeline.core.findings import Finding
 from quantlab_pipeline.core.ports import RawFile, RawSink
 from quantlab_pipeline.research.market_data.book import DATASET_OF_LEG, QUOTE_COLUMNS
 from quantlab_pipeline.research.market_data.parsed import Origin, ParsedTable
+from quantlab_pipeline.sources import zipped_csv
 from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.sources.archive.layout import (
     BOOK,
@@ -82,7 +83,7 @@ class LandedArchive:
         form = _FORMATS.get(kind, codec.KLINES)
         parts = [_no_rows(form)]
         for file, held in self._held(market, kind):
-            rows = codec.read_rows(self._bytes(file), file.name, form)
+            rows = zipped_csv.read_rows(self._bytes(file), file.name, form)
             own = self._own_rows(rows, file, stamp)
             parts.append(own.filter(pl.col("_day").is_in(held)).drop("_day"))
         return pl.concat(parts)
@@ -94,7 +95,7 @@ class LandedArchive:
         """
         for file, held in self._held(market, BOOK):
             overnight: pl.DataFrame | None = None
-            for piece in codec.read_pieces(self._bytes(file), file.name, codec.BOOK_TICKER):
+            for piece in zipped_csv.read_pieces(self._bytes(file), file.name, codec.BOOK_TICKER):
                 quotes = self._as_quotes(self._own_rows(piece, file, "event_time"), market)
                 parts = quotes.partition_by("_day", as_dict=True, maintain_order=True)
                 for (day,), dated in parts.items():
@@ -170,5 +171,5 @@ def _standing_at_end(quotes: pl.DataFrame, day: date) -> pl.DataFrame:
     return pl.concat([newest, quotes.filter(pl.col("ts") >= end)])
 
 
-def _no_rows(form: codec.Format) -> pl.DataFrame:
+def _no_rows(form: zipped_csv.Format) -> pl.DataFrame:
     return pl.DataFrame(schema={c: TS if c in form.stamps else t for c, t in form.read.items()})
