@@ -7,6 +7,8 @@ which `qa` counts.
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from quantlab_pipeline.core.clocks import MINUTE, MINUTE_US, TS
@@ -21,7 +23,7 @@ from quantlab_pipeline.research.market_data.parsed import (
     within,
 )
 
-RAW_BARS = {
+RAW_BARS: dict[str, Any] = {
     "open_ts": TS,
     "open": pl.Float64,
     "high": pl.Float64,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from quantlab_pipeline.core.clocks import MINUTE_US, TS
 from quantlab_pipeline.research.market_data.bars import RAW_BARS
 
-TRADE_COLUMNS = {
+TRADE_COLUMNS: dict[str, Any] = {
     "ts": TS,
     "price": pl.Float64,
     "qty": pl.Float64,
