@@ -18,6 +18,7 @@ from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.sources.archive.layout import (
     BOOK,
     FUNDING,
+    HOURLY,
     INDEX,
     KLINES,
     MARK,
@@ -125,6 +126,7 @@ class WorldFiles:
 def _files(frames: dict[str, pl.DataFrame]) -> Iterator[tuple[str, _Csv]]:
     for market, table in ((UM, "bars_1m_perp"), (SPOT, "bars_1m_spot")):
         yield from _daily(frames[table], market, KLINES, "open_ts", _klines)
+        yield from _monthly_totals(frames[table.replace("1m", "1h")], market)
     mark_index = frames["mark_index"].with_columns(
         pl.col("ts").dt.offset_by("-1m").alias("open_ts")
     )
@@ -162,6 +164,17 @@ def _daily(
         yield name, _Csv(columns(rows, micro), form, header=market == UM)
 
 
+def _monthly_totals(bars: pl.DataFrame, market: str) -> Iterator[tuple[str, _Csv]]:
+    """One file of hourly klines a symbol and calendar month."""
+    dated = bars.with_columns(pl.col("open_ts").dt.truncate("1mo").dt.date().alias("_month"))
+    parts = dated.partition_by("symbol", "_month", as_dict=True, maintain_order=True)
+    for (symbol, first), rows in parts.items():
+        micro = market == SPOT and first >= SPOT_MICROSECONDS_FROM
+        name = archive_name(market, HOURLY, symbol, first, daily=False)
+        klines = _klines(rows, micro, span="1h")
+        yield name, _Csv(klines, codec.KLINES, header=market == UM)
+
+
 def _monthly_funding(funding: pl.DataFrame, bars: pl.DataFrame) -> Iterator[tuple[str, _Csv]]:
     """One file a symbol and month that the bars touch, also one without a row."""
     dated = funding.with_columns(pl.col("raw_ts").dt.truncate("1mo").dt.date().alias("_month"))
@@ -176,7 +189,7 @@ def _monthly_funding(funding: pl.DataFrame, bars: pl.DataFrame) -> Iterator[tupl
             yield name, _Csv(_funding_rate(rows), codec.FUNDING_RATE, header=True)
 
 
-def _klines(rows: pl.DataFrame, micro: bool) -> pl.DataFrame:
+def _klines(rows: pl.DataFrame, micro: bool, span: str = "1m") -> pl.DataFrame:
     last_instant = "-1us" if micro else "-1ms"
     return rows.select(
         codec.to_stamp("open_ts", microseconds=micro).alias("open_time"),
@@ -186,7 +199,7 @@ def _klines(rows: pl.DataFrame, micro: bool) -> pl.DataFrame:
         "close",
         pl.col("volume_base").alias("volume"),
         pl.col("open_ts")
-        .dt.offset_by("1m")
+        .dt.offset_by(span)
         .dt.offset_by(last_instant)
         .dt.epoch("us" if micro else "ms")
         .alias("close_time"),

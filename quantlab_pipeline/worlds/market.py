@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from quantlab_pipeline.worlds.bars import print_bars
+from quantlab_pipeline.worlds.bars import hourly, print_bars
 from quantlab_pipeline.worlds.book import write_quotes
 from quantlab_pipeline.worlds.damage import apply_damage
 from quantlab_pipeline.worlds.derivatives import (
@@ -33,7 +33,8 @@ class World:
     """A generated market.
 
     `frames` holds bars_1m_perp, bars_1m_spot, funding, mark_index, open_interest (columns of the
-    lake's tables, sorted by symbol and ts unless damaged) and `book` (quotes written on change).
+    lake's tables, sorted by symbol and ts unless damaged), `book` (quotes written on change), and
+    bars_1h_perp and bars_1h_spot, the whole hours of the bars before any damage was done to them.
     """
 
     scenario: Scenario
@@ -62,7 +63,9 @@ def generate(scenario: Scenario, seed: int | None = None) -> World:
         "open_interest": open_interest_table(scenario, seed, paths, effects, mark),
         "book": write_quotes(scenario, seed, paths, effects),
     }
-    frames, damage = apply_damage(end_frames(frames, scenario), scenario.damage, seed)
+    frames = end_frames(frames, scenario)
+    frames |= {f"bars_1h_{leg}": hourly(frames[f"bars_1m_{leg}"]) for leg in ("perp", "spot")}
+    frames, damage = apply_damage(frames, scenario.damage, seed)
     truth = Truth(
         scenario=scenario.name,
         scenario_hash=scenario.spec_hash(),

@@ -39,8 +39,13 @@ TRUTH_CHECK = {
     "zero_volume_run": "zero_volume_run",
     "missing_funding": "missing_settlement",
 }
-FOLLOWS = {("tob_perp", "crossed"), ("tob_perp", "tob_mismatch"), ("tob_perp", "stale")}
-"""The same damage seen from beside: seconds of crossed quotes, a book beside damaged bars."""
+FOLLOWS = {
+    *(("tob_perp", check) for check in ("crossed", "tob_mismatch", "stale")),
+    *((f"bars_1m_{leg}", "totals_mismatch") for leg in ("perp", "spot")),
+    *((f"bars_1m_{leg}", "totals_uncovered") for leg in ("perp", "spot")),
+}
+"""The same damage seen from beside: seconds of crossed quotes, a book beside damaged bars, the
+hours that damaged minutes no longer add up to."""
 
 
 def scenario(name: str) -> Scenario:

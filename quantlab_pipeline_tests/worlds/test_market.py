@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache
@@ -82,6 +83,8 @@ def test_frames_hold_every_row():
         "mark_index": 2 * 2880,
         "open_interest": 2 * 576,
         "book": 2 * 2 * 2880 * 6,
+        "bars_1h_perp": 2 * 48,
+        "bars_1h_spot": 2 * 48,
     }
 
 
@@ -111,6 +114,8 @@ def test_the_null_twin_differs_in_price_alone():
         "book": ["bid_px", "ask_px"],
         "bars_1m_perp": ["open", "high", "low", "close", "volume_quote"],
         "bars_1m_spot": ["open", "high", "low", "close", "volume_quote"],
+        "bars_1h_perp": ["open", "high", "low", "close", "volume_quote"],
+        "bars_1h_spot": ["open", "high", "low", "close", "volume_quote"],
         "funding": ["mark_price"],
         "mark_index": ["mark_price", "index_price"],
         "open_interest": ["oi_usd"],
@@ -246,11 +251,35 @@ def test_a_part_of_a_day_has_exactly_its_minutes():
     assert made.frames["bars_1m_perp"].height == 101
     assert made.frames["open_interest"].height == 20
     assert made.frames["funding"].height == 0
+    assert made.frames["bars_1h_perp"].height == 1, "an hour is there when it is over"
+
+
+@pytest.mark.parametrize("leg", ["perp", "spot"])
+def test_an_hour_is_its_sixty_minutes(leg):
+    minutes = world().frames[f"bars_1m_{leg}"]
+    hours = world().frames[f"bars_1h_{leg}"]
+    assert hours.columns == minutes.columns
+    assert hours.equals(hours.sort("symbol", "ts"))
+    assert (hours["ts"] - hours["open_ts"]).unique().to_list() == [timedelta(hours=1)]
+    for row in hours.gather_every(17).iter_rows(named=True):
+        own = minutes.filter(
+            pl.col("symbol") == row["symbol"],
+            pl.col("ts") > row["open_ts"],
+            pl.col("ts") <= row["ts"],
+        )
+        assert own.height == 60
+        assert row["open"] == own["open"][0]
+        assert row["close"] == own["close"][-1]
+        assert (row["high"], row["low"]) == (own["high"].max(), own["low"].min())
+        assert row["n_trades"] == own["n_trades"].sum()
+        for column in ("volume_base", "volume_quote", "taker_buy_base"):
+            assert row[column] == round(math.fsum(own[column]), 8)
 
 
 def test_no_frame_carries_the_truth():
     book = {"symbol", "leg", "ts", "bid_px", "bid_qty", "ask_px", "ask_qty"}
-    assert set(world().frames) == {t.name for t in TABLES} | {"book"}
+    hours = {"bars_1h_perp", "bars_1h_spot"}
+    assert set(world().frames) == {t.name for t in TABLES} | {"book"} | hours
     assert set(world().frames["book"].columns) == book
 
 

@@ -24,6 +24,7 @@ from quantlab_pipeline.research.market_data import (
     funding,
     mark_index,
     open_interest,
+    totals,
 )
 from quantlab_pipeline.research.market_data.checks import UNCOVERED
 from quantlab_pipeline.research.market_data.parsed import Origin, ParsedTable
@@ -31,6 +32,7 @@ from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.sources.archive.layout import (
     BOOK,
     FUNDING,
+    HOURLY,
     INDEX,
     KLINES,
     MARK,
@@ -46,8 +48,8 @@ from quantlab_pipeline.sources.archive.rows import DAY, LandedArchive, reached
 from quantlab_pipeline.sources.base import FileTree, known_dataset
 
 SERIES: dict[str, tuple[tuple[str, str], ...]] = {
-    "bars_1m_perp": ((UM, KLINES),),
-    "bars_1m_spot": ((SPOT, KLINES),),
+    "bars_1m_perp": ((UM, KLINES), (UM, HOURLY)),
+    "bars_1m_spot": ((SPOT, KLINES), (SPOT, HOURLY)),
     "funding": ((UM, FUNDING), (UM, MARK)),
     "mark_index": ((UM, MARK), (UM, INDEX), (UM, PREMIUM)),
     "open_interest": ((UM, METRICS),),
@@ -187,6 +189,15 @@ def build_table(landed: LandedSeries, oi_delay_s: int) -> ParsedTable:
     return landed.with_findings(_PARSERS[landed.origin.dataset](landed))
 
 
+_KLINE_VALUES = (
+    *(pl.col(c) for c in bars.PRICES),
+    pl.col("volume").alias("volume_base"),
+    pl.col("quote_volume").alias("volume_quote"),
+    pl.col("count").alias("n_trades"),
+    pl.col("taker_buy_volume").alias("taker_buy_base"),
+)
+
+
 def _bars(landed: LandedSeries) -> ParsedTable:
     dataset = landed.origin.dataset
     market = UM if dataset == "bars_1m_perp" else SPOT
@@ -197,15 +208,19 @@ def _bars(landed: LandedSeries) -> ParsedTable:
     # opening stamp off the grid lets `build_bars` count it.
     odd = ~width.is_between(whole, MINUTE, closed="left")
     opened = pl.when(odd).then(pl.col("open_time").dt.offset_by("1us")).otherwise("open_time")
-    raw = rows.select(
-        opened.alias("open_ts"),
-        *bars.PRICES,
-        pl.col("volume").alias("volume_base"),
-        pl.col("quote_volume").alias("volume_quote"),
-        pl.col("count").alias("n_trades"),
-        pl.col("taker_buy_volume").alias("taker_buy_base"),
+    raw = rows.select(opened.alias("open_ts"), *_KLINE_VALUES)
+    parsed = bars.build_bars(raw, landed.origin, known_dataset(dataset))
+    apart = totals.compare_totals(parsed.frame, _totals(landed, market), landed.origin)
+    return ParsedTable(parsed.frame, (*parsed.findings, *apart))
+
+
+def _totals(landed: LandedSeries, market: str) -> pl.DataFrame:
+    """Hourly klines as TOTALS; their close is the millisecond or microsecond after `close_time`."""
+    return landed.rows(market, HOURLY, "open_time").select(
+        pl.col("close_time").dt.offset_by("1ms").dt.truncate("1m").alias("ts"),
+        pl.col("open_time").alias("open_ts"),
+        *_KLINE_VALUES,
     )
-    return bars.build_bars(raw, landed.origin, known_dataset(dataset))
 
 
 def _prices(landed: LandedSeries, kind: str) -> pl.DataFrame:
