@@ -27,6 +27,7 @@ _BARS = (
     "outliers",
     "zero_volume_run",
     "totals_mismatch",
+    "totals_uncovered",
 )
 _INDEX = tuple(f"index_{check}" for check in (*ROW_FAULTS, "non_positive_price"))
 CAPTURE_FAULTS = (

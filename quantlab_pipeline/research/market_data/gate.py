@@ -36,6 +36,7 @@ _COUNTED = (
     "locked_quotes",
     "invalid_quotes",
     "uncovered_settlement",
+    "totals_uncovered",
     "clock_offset",
     "no_event_time",
     "sequence_gaps",

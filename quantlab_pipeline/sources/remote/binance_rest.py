@@ -7,6 +7,7 @@ takes its place: it is not asked for again.
 
 `fundingInfo` is not read: it says which interval is in force now, not on the day that is asked for.
 Nor is the mark price in `fundingRate`: the archive has none, so both take the mark minute's close.
+Hourly totals are the archive's alone.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class BinanceRest:
         files = self._pages(own, shelf, ask=day >= span[0])
         if not files:
             return []
-        for series in others:
+        for series in (s for s in others if s in ENDPOINTS):
             try:
                 files += self._pages(series, shelf, ask=day >= span[0])
             except UnknownSymbolError:
@@ -177,7 +178,7 @@ class BinanceRest:
 def offers(dataset: str) -> bool:
     """Whether the interface has `dataset` at all: everything but books of the past."""
     known_dataset(dataset)
-    return all(series in ENDPOINTS for series in SERIES[dataset])
+    return SERIES[dataset][0] in ENDPOINTS
 
 
 def parse_pages(
@@ -254,7 +255,7 @@ class _DayOfPages:
         """All rows of a series, pages in the order of their first instants, rows as they came."""
         parts: list[tuple[int, pl.DataFrame]] = []
         for page, file in self._pages:
-            if page.endpoint == ENDPOINTS[market, kind].name:
+            if (market, kind) in ENDPOINTS and page.endpoint == ENDPOINTS[market, kind].name:
                 rows = read_page(self._sink.read(file), file.name, kind, self.origin.symbol)
                 inside = self._inside(rows, page, ENDPOINTS[market, kind])
                 first = inside.select(pl.col(stamp).min().dt.epoch("ms")).item()

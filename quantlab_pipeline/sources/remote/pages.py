@@ -29,6 +29,7 @@ from quantlab_pipeline.core.errors import SourceError
 from quantlab_pipeline.research.market_data.open_interest import BUCKET
 from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.sources.archive.layout import FUNDING, METRICS
+from quantlab_pipeline.sources.zipped_csv import Format
 
 _NAME = re.compile(
     r"rest/(?P<endpoint>\w+)/(?P<symbol>[^/]+)/"
@@ -204,7 +205,7 @@ _READERS: dict[tuple[Any, bool], Callable[[_Place, Any, str], Any]] = {
     (pl.Int64, False): _Place.whole,
     (pl.Int64, True): _Place.stamp,
 }
-_SHAPES: dict[str, tuple[codec.Format, Callable[[Any, _Place], tuple[Any, ...]]]] = {
+_SHAPES: dict[str, tuple[Format, Callable[[Any, _Place], tuple[Any, ...]]]] = {
     FUNDING: (codec.FUNDING_RATE, _funding),
     METRICS: (codec.METRICS, _open_interest),
 }

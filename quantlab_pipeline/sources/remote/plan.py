@@ -16,7 +16,6 @@ from quantlab_pipeline.sources.archive.layout import (
     AGG_TRADES,
     BOOK,
     FUNDING,
-    HOURLY,
     KLINES,
     METRICS,
     SPOT,
@@ -31,12 +30,6 @@ from quantlab_pipeline.sources.base import DATASETS
 
 Series = tuple[str, str]
 """A market and a kind of file, as `layout` names them."""
-
-_TOTALS: dict[str, tuple[Series, ...]] = {
-    "bars_1m_perp": ((UM, HOURLY),),
-    "bars_1m_spot": ((SPOT, HOURLY),),
-}
-"""Hourly bars, against whose totals the minutes are checked."""
 
 _TRADES: dict[str, tuple[Series, ...]] = {
     "agg_trades_perp": ((UM, AGG_TRADES),),
@@ -126,7 +119,7 @@ def series_of(dataset: str) -> tuple[Series, ...]:
             f"Use {', '.join(FETCHABLE)}.",
             dataset=dataset,
         )
-    read = (*SERIES.get(dataset, ()), *_TOTALS.get(dataset, ()), *_TRADES.get(dataset, ()))
+    read = (*SERIES.get(dataset, ()), *_TRADES.get(dataset, ()))
     return tuple(s for s in dict.fromkeys(read) if s not in _UNPUBLISHED)
 
 

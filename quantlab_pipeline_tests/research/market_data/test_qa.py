@@ -274,6 +274,7 @@ def test_every_check_has_a_threshold_or_is_only_counted():
         "locked_quotes",
         "invalid_quotes",
         "uncovered_settlement",
+        "totals_uncovered",
         *CAPTURE_FAULTS,
     } - {"garbage_lines"}
 

@@ -280,14 +280,19 @@ def test_a_file_replaced_later_is_noticed_on_request_and_the_old_one_kept(site, 
     assert list(read_journal(tmp_path / JOURNAL))[-1] == entry
 
 
+def minutes(source: BinanceArchive, sink: FileRawSink):
+    """The landed files of the day's minute bars, without the hourly totals beside them."""
+    return [f for f in source.land("bars_1m_perp", SYMBOL, [DAYS[1]], sink) if "/1m/" in f.name]
+
+
 def test_a_correction_reaches_the_raw_store_as_a_later_version(site, server, tmp_path):
     sink = FileRawSink(tmp_path / "lake", lambda: NOW)
     mirror = tmp_path / "mirror"
     fetching(server.url, mirror, DAYS)
-    (first,) = BinanceArchive(DiskTree(mirror)).land("bars_1m_perp", SYMBOL, [DAYS[1]], sink)
+    (first,) = minutes(BinanceArchive(DiskTree(mirror)), sink)
     site.publish(NAME, content(NAME, version=2))
     fetching(server.url, mirror, DAYS, recheck=True)
-    (later,) = BinanceArchive(DiskTree(mirror)).land("bars_1m_perp", SYMBOL, [DAYS[1]], sink)
+    (later,) = minutes(BinanceArchive(DiskTree(mirror)), sink)
     assert (first.name, first.arrived_at, later.name, later.arrived_at) == (NAME, None, NAME, NOW)
     assert (sink.read(first), sink.read(later)) == (content(NAME), content(NAME, version=2))
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantlab_pipeline.core.errors import SourceError
+from quantlab_pipeline.sources import zipped_csv
 from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.sources.archive.layout import FUNDING, KLINES, METRICS
 from quantlab_pipeline.sources.remote.pages import Page, error_of, file_days, page_of, read_page
@@ -64,7 +65,7 @@ def test_a_name_is_read_back_as_it_was_written(endpoint, symbol, day, number):
 
 def test_candles_have_the_archive_s_columns_and_types():
     rows = read([CANDLE, CANDLE])
-    archive = codec.read_rows(
+    archive = zipped_csv.read_rows(
         codec.make_zip("a.csv", codec.encode_csv(b.klines(b.DAY, 1), codec.KLINES, header=True)),
         "a.zip",
         codec.KLINES,
