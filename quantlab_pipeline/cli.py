@@ -31,6 +31,8 @@ class Kind(StrEnum):
 
     FREQTRADE = "freqtrade"
     BINANCE_ARCHIVE = "binance_archive"
+    LEAN = "lean"
+    CAPTURE = "capture"
 
 
 Data = Annotated[

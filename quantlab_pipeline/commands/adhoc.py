@@ -20,14 +20,16 @@ from quantlab_pipeline.core.fingerprints import digest, digest_bytes, short
 from quantlab_pipeline.core.ports import RawFile
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
-from quantlab_pipeline.sources.archive.source import BinanceArchive
-from quantlab_pipeline.sources.base import DATASETS, DiskTree, Source
-from quantlab_pipeline.sources.freqtrade import Freqtrade
+from quantlab_pipeline.sources.base import DATASETS, Source
+from quantlab_pipeline.sources.folders import open_folder
 from quantlab_pipeline.storage.objects import write_atomic
 from quantlab_pipeline.storage.spec_errors import suggestion
 from quantlab_pipeline.storage.spec_files import Project
 
 BARS = "bars_1m_perp"
+LEAN_GRID_S = 60
+"""LEAN keeps one quote a minute."""
+
 WORLD_CARD = "WORLD.json"
 """Lies in a folder that `quantlab world make` wrote: what is made from it is synthetic."""
 
@@ -94,7 +96,8 @@ def make_market(project: Project, folder: Folder, least_days: int = 1) -> Market
     folder, symbol or range of days that is not there, and for a file without its checksum's bytes.
     """
     kind, path = _required(folder)
-    source = open_folder(kind, path)
+    grid_s = LEAN_GRID_S if kind == "lean" else 1
+    source = open_folder(kind, path, grid_s=grid_s)
     symbols, days = choose(source, folder, least_days)
     sink = _Digests()
     for dataset in DATASETS:
@@ -112,16 +115,11 @@ def make_market(project: Project, folder: Folder, least_days: int = 1) -> Market
         "first_day": days[0],
         "last_day": days[-1],
         "datasets": {d: "required" if d == BARS else "optional" for d in DATASETS},
+        "tob_grid_s": grid_s,
     }
     market = MarketSpec.model_validate(body)
     _write(project, "markets", market)
     return market
-
-
-def open_folder(kind: str, path: Path) -> Source:
-    """The source of `kind` at `path`. SourceError if there is no such folder."""
-    tree = DiskTree(path)
-    return Freqtrade(tree) if kind == "freqtrade" else BinanceArchive(tree)
 
 
 def choose(source: Source, folder: Folder, least_days: int) -> tuple[list[str], list[date]]:
@@ -192,8 +190,10 @@ def _required(folder: Folder) -> tuple[str, Path]:
 
 def _venue(kind: str, path: Path, names: Sequence[str]) -> str:
     """Whose trades these are: studies of one venue spend one budget of trials."""
-    if kind == "binance_archive":
+    if kind in {"binance_archive", "capture"}:
         return "binance_usdm"
+    if kind == "lean" and names and names[0].startswith("crypto"):
+        return names[0].split("/")[1].lower()
     exchange = names[0].split("/")[0] if names and names[0].count("/") > 1 else path.name
     return "binance_usdm" if exchange.lower() in _BINANCE else exchange.lower()
 

@@ -17,7 +17,7 @@ from quantlab_pipeline.commands.adhoc import BARS, Folder, make_market
 from quantlab_pipeline.commands.session import COLOURS, Session, UsageError, short_path
 from quantlab_pipeline.core.errors import SourceError
 from quantlab_pipeline.core.verdicts import Outcome
-from quantlab_pipeline.defs.market_data.landing import open_source
+from quantlab_pipeline.defs.market_data.opening import open_source
 from quantlab_pipeline.defs.qa_runner import QaRun, run_qa
 from quantlab_pipeline.defs.reports.qa import TABLE
 from quantlab_pipeline.reports.qa_data import PRESENT, Calendar, QaPage, State

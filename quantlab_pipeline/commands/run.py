@@ -20,7 +20,7 @@ from quantlab_pipeline.commands.session import (
     short_path,
 )
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate
-from quantlab_pipeline.defs.market_data.landing import open_source
+from quantlab_pipeline.defs.market_data.opening import open_source
 from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec

@@ -34,6 +34,22 @@ BEFORE_HOLDOUT = ("event_quality", "phase2_candidates", "bridge_results")
 """Study tables that may read only the days before the study's holdout."""
 
 _SOURCES = "quantlab_pipeline.sources"
+_PARSERS = tuple(
+    f"{_SOURCES}.{name}"
+    for name in (
+        "archive",
+        "lean",
+        "freqtrade",
+        f"world{ALONE}",
+        "capture.source",
+        f"binance{ALONE}",
+        f"remote.binance_rest{ALONE}",
+        f"remote.pages{ALONE}",
+    )
+)
+"""What turns landed bytes into rows. How bytes are had is not part of it: neither a better download
+nor another generator makes a day stale whose bytes are the same."""
+
 _STAGES = "quantlab_pipeline.research"
 _GLUE = "quantlab_pipeline.defs"
 _MONEY = ("costs", "instruments", "family", "study")
@@ -125,7 +141,7 @@ def _market_table(
         reads,
         Gate.D0,
         "symbol",
-        (*((_SOURCES,) if landed else ()), own, f"{_GLUE}.market_data.assets{ALONE}"),
+        (*(_PARSERS if landed else ()), own, f"{_GLUE}.market_data.assets{ALONE}"),
         specs,
         may_be_empty=True,
     )

@@ -17,8 +17,8 @@ from quantlab_pipeline.defs.market_data.landing import (
     parse_as_known,
     provenance,
     raw_sink,
-    source_of,
 )
+from quantlab_pipeline.defs.market_data.opening import source_of
 from quantlab_pipeline.defs.stage_run import Body, GateBody, Judged, Made, StageRun
 from quantlab_pipeline.research.market_data import qa, schema
 from quantlab_pipeline.research.market_data.basis import basis_state as basis_of

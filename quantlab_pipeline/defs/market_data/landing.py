@@ -1,86 +1,32 @@
-"""Which source a market has, where its raw bytes go, whether a landed day is still what was sent.
+"""Where a source's bytes go, from when each row is known, whether a day is still what was sent.
 
 The composition of sources with storage: neither knows the other.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from quantlab_pipeline.core.findings import Finding
-from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.core.ports import RawFile
 from quantlab_pipeline.defs.market_data.endings import BARS, has_new_ends
+from quantlab_pipeline.defs.market_data.opening import source_of
 from quantlab_pipeline.defs.stage_run import StageRun
 from quantlab_pipeline.research.market_data.corrections import known_since
 from quantlab_pipeline.research.market_data.parsed import ParsedTable
-from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.sources.archive.layout import archive_file
-from quantlab_pipeline.sources.base import DiskTree, Source
+from quantlab_pipeline.sources.base import Source
 from quantlab_pipeline.sources.remote.pages import file_days
 from quantlab_pipeline.storage.raw_store import FileRawSink
-from quantlab_pipeline.storage.spec_files import Project
 
 
 def raw_sink(run: StageRun) -> FileRawSink:
     """The market's raw store."""
     return FileRawSink(run.lake.objects, run.clock)
-
-
-def source_of(run: StageRun) -> Source:
-    """The source of the run's market; see `open_source`."""
-    return open_source(run.project, run.market, run.data_root)
-
-
-def open_source(project: Project, market: MarketSpec, data_root: Path) -> Source:
-    """The market's source. SourceError or SpecError if its folder or scenario does not exist."""
-    from quantlab_pipeline.sources.archive.source import BinanceArchive
-    from quantlab_pipeline.sources.freqtrade import Freqtrade
-
-    spec = market.source
-    if spec.kind == "world":
-        return _world(project, market, data_root)
-    tree = DiskTree(spec.folder(project.root, os.environ))
-    if spec.kind == "freqtrade":
-        return Freqtrade(tree)
-    return BinanceArchive(tree, grid_s=market.tob_grid_s, oi_delay_s=market.oi_delay_s)
-
-
-def seal_of(market: MarketSpec, data_root: Path) -> Path:
-    """Where a generated market's truth is sealed: no lake, no stage, no source reads there."""
-    return data_root / "sealed" / f"{market.name}.json"
-
-
-def _world(project: Project, market: MarketSpec, data_root: Path) -> Source:
-    # The scenario's content is part of the key: an edited scenario is another world.
-    document = project.read(f"scenarios/{market.source.scenario}").content
-    return _generated(
-        project.root, digest(document), market.spec_hash(), market.name, seal_of(market, data_root)
-    )
-
-
-@lru_cache(maxsize=1)
-def _generated(root: Path, _scenario: str, _market: str, name: str, seal: Path) -> Source:
-    """Generated once a process: every dataset of a market comes from the same world."""
-    from quantlab_pipeline.sources.world import world_of
-    from quantlab_pipeline.storage.objects import write_atomic
-
-    project = Project(root)
-    market = project.market(name)
-    return world_of(
-        partial(project.scenario, str(market.source.scenario)),
-        market.source.seed,
-        seal=lambda truth: write_atomic(seal, truth),
-        grid_s=market.tob_grid_s,
-        oi_delay_s=market.oi_delay_s,
-    )
 
 
 def parse_as_known(

@@ -18,6 +18,8 @@ from quantlab_pipeline.research.market_data.spec import D0Thresholds
 
 DAY_BUCKETS = DAY_MINUTES // 5
 DAY_SECONDS = DAY_MINUTES * 60
+SLOW_GRID_S = 60
+"""A book of one quote a minute, or less, is not silent where a minute has none; it goes stale."""
 
 _FAULTY_ROWS = (
     "duplicates",
@@ -99,7 +101,7 @@ def _judge(symbol: Any, part: pl.DataFrame, thresholds: D0Thresholds, grid_s: in
         if check == ABSENT:
             absent += [f"DATASET_ABSENT:{dataset}"] if count else []
             continue
-        if check in _COUNTED:
+        if check in _COUNTED or (check == "silent" and grid_s >= SLOW_GRID_S):
             if count:
                 measured[f"{dataset}.{check}"] = (float(count), None)
             continue

@@ -99,9 +99,14 @@ class _FailedAttemptError(Exception):
         self.status, self.after_s = status, after_s
 
 
+def remote_disabled(environment: Mapping[str, str]) -> bool:
+    """Whether the environment forbids remote calls."""
+    return environment.get(SWITCH, "").strip().lower() == "disabled"
+
+
 def require_remote(environment: Mapping[str, str]) -> None:
     """RemoteDisabledError if the environment forbids remote calls."""
-    if environment.get(SWITCH, "").strip().lower() == "disabled":
+    if remote_disabled(environment):
         raise RemoteDisabledError(
             f"Remote calls are switched off: {SWITCH} is `disabled`.",
             f"Unset {SWITCH} to allow them.",
