@@ -10,6 +10,7 @@ Exit codes: 0 every gate passed; 3 a gate is neither PASS nor WAIVED; 2 bad usag
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -264,6 +265,28 @@ def ui(
     from quantlab_pipeline.commands.ui import ui_command
 
     return ui_command(_session(project, data), port)
+
+
+@app.command()
+def record(
+    symbols: Annotated[str, typer.Option(metavar="A,B", help="Such as BTCUSDT,ETHUSDT.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files, one an hour and symbol.")],
+    market: Annotated[str, typer.Option(metavar="A,B", help="usdm, spot or both.")] = "usdm,spot",
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so long. Default: when told to.")
+    ] = None,
+    base_url: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MARKET=URL", help="Another address of a market's streams."),
+    ] = None,
+) -> int:
+    """Record quotes, marks and trades live, as they come, until Ctrl-C or SIGTERM."""
+    from quantlab_pipeline.commands.record import Recording, record_command
+
+    names, markets = (tuple(x for x in text.split(",") if x) for text in (symbols, market))
+    return record_command(
+        Recording(names, out, markets, seconds, tuple(base_url or ())), time.time_ns
+    )
 
 
 @app.command()

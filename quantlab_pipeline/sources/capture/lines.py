@@ -16,7 +16,14 @@ from typing import Any
 import polars as pl
 
 from quantlab_pipeline.core.clocks import TS
-from quantlab_pipeline.sources.capture.control import STREAM, ControlLine, control_line
+from quantlab_pipeline.sources.capture.control import (
+    BINARY,
+    CLOCK,
+    STREAM,
+    TEXT,
+    ControlLine,
+    control_line,
+)
 from quantlab_pipeline.sources.capture.unzip import PIECE_BYTES, WholeLines
 
 BOOK, MARK, TRADE, AGG_TRADE = "bookTicker", "markPrice", "trade", "aggTrade"
@@ -51,8 +58,8 @@ class Piece:
 
     `messages` has a frame a kind, in the order of arrival: `line`, `local`, `event` (the venue's
     own time; null in a book that has none) and the columns of `_columns`. `heard` is the local
-    stamp of every line that is a message, read or not. `garbage` has `line` and `local` (null where
-    the line has none). `lines` counts all.
+    stamp of every line that is a message, read or not, or tells that the connection stands.
+    `garbage` has `line` and `local` (null where the line has none). `lines` counts all.
     """
 
     messages: Mapping[str, pl.DataFrame]
@@ -90,9 +97,14 @@ def _piece(block: bytes, first: int, symbol: str, kinds: frozenset[str]) -> Piec
         messages[kind], bad = _messages(known.filter(pl.col("kind") == kind), kind, symbol)
         garbage.append(bad)
     garbage.append(_not_json(known.filter(pl.col("kind").is_null())))
+    own = known.filter(pl.col("kind") == STREAM)
+    control, odd = _control(own)
+    garbage.append(odd)
     bad = pl.concat([g.select("line", "local") for g in garbage]).sort("line")
-    heard = known.join(bad, on="line", how="anti", maintain_order="left")["local"]
-    return Piece(messages, heard, bad, _control(known), lines.height)
+    told = own.filter(~pl.col("payload").str.contains(f'"e":"{CLOCK}"', literal=True))
+    apart = pl.concat([bad["line"], told["line"]])
+    heard = known.filter(~pl.col("line").is_in(apart.implode()))["local"]
+    return Piece(messages, heard, bad, control, lines.height)
 
 
 def _split(block: bytes, first: int) -> pl.DataFrame:
@@ -233,7 +245,10 @@ def _is_no_object(text: str) -> bool:
         return True
 
 
-def _control(lines: pl.DataFrame) -> tuple[ControlLine, ...]:
-    own = lines.filter(pl.col("kind") == STREAM).select("local", "payload")
-    found = (control_line(local, payload) for local, payload in own.iter_rows())
-    return tuple(line for line in found if line is not None)
+def _control(own: pl.DataFrame) -> tuple[tuple[ControlLine, ...], pl.DataFrame]:
+    """The recorder's own lines, and those of them that keep a frame that is no message."""
+    rows = own.select("local", "payload").iter_rows()
+    found = [control_line(local, payload) for local, payload in rows]
+    odd = [line is None or line.event in {BINARY, TEXT} for line in found]
+    kept = tuple(line for line, bad in zip(found, odd, strict=True) if line and not bad)
+    return kept, own.filter(pl.Series(odd, dtype=pl.Boolean))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -40,6 +40,8 @@ CAPTURE_CHECKS = (
 AHEAD_LIMIT_MS, BEHIND_LIMIT_MS = 500, -100
 """A minute whose median of (local - venue) is above the one or below the other is a finding."""
 _NAMED = 5
+_SEEN_BEFORE = timedelta(days=1)
+"""A recorder that rested longer begins anew: a day is read with the day before, not further."""
 
 
 class Survey:
@@ -108,7 +110,7 @@ class Survey:
         if line.event == RECONNECTED and isinstance(gap_ms, int | float):
             since = from_us(to_us(line.local) - int(gap_ms * 1000))
             note = f"the connection was lost for {gap_ms / 1000:.1f} s"
-        elif line.event == STARTED and self._last is not None:
+        elif line.event == STARTED and self._last and line.local - self._last < _SEEN_BEFORE:
             since, note = self._last, "the recorder was started again"
         else:
             return
