@@ -41,8 +41,8 @@ from quantlab_pipeline.sources.capture.survey import NON_MARKET_TRADES, SEQUENCE
 from quantlab_pipeline.sources.capture.trades import Heard, MinuteTrades, around
 from quantlab_pipeline.sources.capture.unzip import WholeLines
 
-_EDGE = timedelta(seconds=5)
-"""How far outside its hour or day a file's lines may be stamped: some recorders rotate late."""
+_LATE = timedelta(seconds=5)
+"""How far past its hour or day a file's lines may be stamped: some recorders rotate late."""
 
 
 class LandedCapture:
@@ -117,12 +117,14 @@ class LandedCapture:
         Of a day that has both kinds of trade messages, the single trades make the bars.
         """
         heard = Heard()
-        streams = {kind: MinuteTrades(heard) for kind in (TRADE, AGG_TRADE)}
+        streams = {kind: MinuteTrades() for kind in (TRADE, AGG_TRADE)}
         others = self._hear(market, heard, streams)
+        for stream in streams.values():
+            stream.finish()
         for since, until in self.survey(market).breaks:
             heard.break_between(to_us(since), to_us(until))
-        minutes = heard.minutes(around(self.origin.days))
-        single, summed = (streams[kind].bars(minutes) for kind in (TRADE, AGG_TRADE))
+        days = around(self.origin.days)
+        single, summed = (s.bars(heard.minutes(days, s.lost)) for s in streams.values())
         of_single = streams[TRADE].days()
         chosen = pl.col("open_ts").dt.date().is_in(sorted(of_single))
         rows = pl.concat([single.filter(chosen), summed.filter(~chosen)]).sort("open_ts")
@@ -184,7 +186,7 @@ def _by_minute(
 
 
 def _own(local: pl.Series, file: CaptureFile) -> pl.Series:
-    return local.is_between(file.start - _EDGE, file.end + _EDGE, closed="left")
+    return local.is_between(file.start, file.end + _LATE, closed="left")
 
 
 def _inside(piece: Piece, file: CaptureFile) -> Piece:

@@ -59,7 +59,7 @@ class Piece:
     `messages` has a frame a kind, in the order of arrival: `line`, `local`, `event` (the venue's
     own time; null in a book that has none) and the columns of `_columns`. `heard` is the local
     stamp of every line that is a message, read or not, or tells that the connection stands.
-    `garbage` has `line` and `local` (null where the line has none). `lines` counts all.
+    `garbage` has `line` and `local`, the last stamp up to it (null if none). `lines` counts all.
     """
 
     messages: Mapping[str, pl.DataFrame]
@@ -100,7 +100,7 @@ def _piece(block: bytes, first: int, symbol: str, kinds: frozenset[str]) -> Piec
     own = known.filter(pl.col("kind") == STREAM)
     control, odd = _control(own)
     garbage.append(odd)
-    bad = pl.concat([g.select("line", "local") for g in garbage]).sort("line")
+    bad = pl.concat([g.select("line", pl.col("near").alias("local")) for g in garbage]).sort("line")
     told = own.filter(~pl.col("payload").str.contains(f'"e":"{CLOCK}"', literal=True))
     apart = pl.concat([bad["line"], told["line"]])
     heard = known.filter(~pl.col("line").is_in(apart.implode()))["local"]
@@ -108,7 +108,10 @@ def _piece(block: bytes, first: int, symbol: str, kinds: frozenset[str]) -> Piec
 
 
 def _split(block: bytes, first: int) -> pl.DataFrame:
-    """Every line with its number, `local`, `kind`, `payload` and whether it looks whole."""
+    """Every line with its number, `local`, `kind`, `payload` and whether it looks whole.
+
+    `near` is the last stamp at or before it.
+    """
     raw = pl.col("raw").fill_null("")
     stamp = raw.str.extract(r"^(\d{16}|\d{19}) \{")
     number = stamp.cast(pl.Int64, strict=False)
@@ -129,6 +132,7 @@ def _split(block: bytes, first: int) -> pl.DataFrame:
         .select(
             pl.col("line").cast(pl.Int64),
             pl.when(sane).then(local_us).cast(TS).alias("local"),
+            pl.when(sane).then(local_us).cast(TS).forward_fill().alias("near"),
             raw.str.extract(r'"stream"\s*:\s*"(?:[^"@]*@)?([\w!]+)').alias("kind"),
             raw.str.splitn(" ", 2).struct.field("field_1").alias("payload"),
             raw.str.strip_chars_end().str.ends_with("}").alias("whole"),
@@ -139,7 +143,7 @@ def _split(block: bytes, first: int) -> pl.DataFrame:
 def _messages(lines: pl.DataFrame, kind: str, symbol: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The lines of one kind as a frame, and those that are garbage."""
     data = _decoded(lines["payload"], kind)
-    rows = pl.concat([lines.select("line", "local"), data], how="horizontal")
+    rows = pl.concat([lines.select("line", "local", "near"), data], how="horizontal")
     sound = (pl.col("s") == symbol) & _sound(kind)
     marked = rows.with_columns(sound.fill_null(value=False).alias("_sound"))
     return marked.filter("_sound").select("line", "local", *_columns(kind)), marked.filter(

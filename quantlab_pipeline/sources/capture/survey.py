@@ -75,12 +75,14 @@ class Survey:
 
     def outside(self, file: CaptureFile, local: pl.Series) -> None:
         """Count messages that are stamped outside their file's hour or day."""
-        self._count(OUTSIDE_FILE, _us(local.clip(file.start, file.end)))
+        first = file.start + timedelta(microseconds=1)
+        self._count(OUTSIDE_FILE, _us(local.clip(first, file.end)))
         self._note(OUTSIDE_FILE, file.day, f"set aside from {file.name}")
 
     def damaged(self, file: CaptureFile, damage: str) -> None:
         """Note that a file could not be read to its end."""
-        at = self._last if self._last is not None and self._last >= file.start else file.start
+        first = file.start + timedelta(microseconds=1)
+        at = max(first, self._last or first)
         self._count_one(TRUNCATED_FILE, at, f"{file.name}: {damage}")
 
     def _count(self, check: str, local_us: Instants) -> None:
@@ -99,7 +101,9 @@ class Survey:
 
     def _garbage(self, file: CaptureFile, piece: Piece) -> None:
         before = self._last if self._last is not None else file.start
-        stamp = pl.col("local").fill_null(before).clip(file.start, file.end)
+        # An instant of the file's own day, so that it is counted with no other file than this.
+        first = file.start + timedelta(microseconds=1)
+        stamp = pl.col("local").fill_null(before).clip(first, file.end)
         bad = piece.garbage.with_columns(stamp)
         self._count(GARBAGE_LINES, _us(bad["local"]))
         for line, local in bad.head(_NAMED).iter_rows():

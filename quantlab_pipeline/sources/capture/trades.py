@@ -9,7 +9,7 @@ price of the last trade, while that is less than a day ago and everything since 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -64,31 +64,36 @@ class Heard:
 
     def break_between(self, since_us: int, until_us: int) -> None:
         """Something was lost after `since_us` and before `until_us`."""
-        self._broken.update(range(since_us // MINUTE_US, until_us // MINUTE_US + 1))
+        self._broken.update(_touched(since_us, until_us))
 
-    def minutes(self, days: Sequence[date]) -> pl.Series:
-        """Opens of the minutes of consecutive `days` that were heard whole."""
+    def minutes(self, days: Sequence[date], lost: Iterable[int] = ()) -> pl.Series:
+        """Opens of the minutes of consecutive `days` that were heard whole.
+
+        `lost` are further minutes (since 1970) in which something was lost.
+        """
         opens = minute_grid(list(days)).dt.offset_by("-1m").dt.epoch("us").to_numpy()
         whole = np.zeros(opens.size, np.bool_)
         for first, last in self._stretches:
             whole |= (opens >= first) & (opens + MINUTE_US + SETTLE_US <= last)
-        whole &= ~np.isin(opens // MINUTE_US, np.fromiter(self._broken, np.int64))
+        broken = np.array(sorted(self._broken.union(lost)), np.int64)
+        whole &= ~np.isin(opens // MINUTE_US, broken)
         return pl.Series("open_ts", opens[whole]).cast(TS)
 
 
 class MinuteTrades:
     """Sums one leg's trades by minute, holding only those of the last two minutes."""
 
-    def __init__(self, heard: Heard) -> None:
-        self._heard = heard
+    def __init__(self) -> None:
         self._open = pl.DataFrame(schema=_TRADE)
         self._done: list[pl.DataFrame] = []
         self._last: tuple[int, datetime] | None = None
         self.faults: Counter[datetime] = Counter()
         """Opens of minutes with trades that repeat, came too late, or never came; how many."""
+        self.lost: set[int] = set()
+        """Minutes (since 1970) in which a trade never came."""
 
     def days(self) -> set[date]:
-        """Calendar days with a trade."""
+        """Calendar days with a trade, once it is finished."""
         opens = pl.concat([_summed(self._open)["open_ts"], *(d["open_ts"] for d in self._done)])
         return set(opens.dt.date().unique())
 
@@ -102,9 +107,12 @@ class MinuteTrades:
         until = newest.replace(second=0, microsecond=0) - MINUTE
         self._close(pl.col("traded") < until)
 
-    def bars(self, minutes: pl.Series) -> pl.DataFrame:
-        """RAW_BARS rows for the heard `minutes` (their opens, in order); see the module."""
+    def finish(self) -> None:
+        """No more messages come. Only now is known everything that was lost."""
         self._close(pl.lit(value=True))
+
+    def bars(self, minutes: pl.Series) -> pl.DataFrame:
+        """RAW_BARS rows for the heard `minutes` (their opens, in order), once it is finished."""
         summed = pl.concat([_summed(self._open), *self._done])
         grid = minutes.to_frame().with_columns(
             (pl.col("open_ts").diff() != MINUTE).fill_null(value=True).cum_sum().alias("_stretch")
@@ -149,8 +157,13 @@ class MinuteTrades:
             (pl.col("id") - pl.col("id").shift(1, fill_value=last_id) - 1).alias("lost"),
         ).filter(pl.col("lost") > 0)
         for traded, since, lost in steps.iter_rows():
-            self._heard.break_between(to_us(since), to_us(traded))
+            self.lost.update(_touched(to_us(since), to_us(traded)))
             self.faults[traded.replace(second=0, microsecond=0)] += lost
+
+
+def _touched(since_us: int, until_us: int) -> range:
+    """The minutes (since 1970) that a stretch of time touches."""
+    return range(since_us // MINUTE_US, until_us // MINUTE_US + 1)
 
 
 def _summed(trades: pl.DataFrame) -> pl.DataFrame:
