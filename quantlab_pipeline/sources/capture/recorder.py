@@ -67,6 +67,15 @@ class Recorder:
 
         Connections that fail are tried again for ever. RecorderError if the disk fails.
         """
+        try:
+            return await self._record(stop)
+        except OSError as error:
+            raise RecorderError(
+                f"{self.root} cannot be written: {error.strerror}. What came before is kept.",
+                "Mend the disk or free some of it, and record again: nothing is overwritten.",
+            ) from error
+
+    async def _record(self, stop: asyncio.Event) -> Status:
         began = asyncio.get_running_loop().time()
         backlog = Backlog(self.pace.backlog_bytes)
         writer = Writer(self.feeds, self.root)
@@ -88,16 +97,10 @@ class Recorder:
             await _end([asked, *listening])
             ending.set()
             backlog.due.set()
-        try:
-            await writing
-            await asyncio.to_thread(self._finish, writer)
-        except OSError as error:
-            raise RecorderError(
-                f"{self.root} cannot be written: {error.strerror}. What came before is kept.",
-                "Mend the disk or free some of it, and record again: nothing is overwritten.",
-            ) from error
+        await writing
         for task in listening:
             _raise_from(task)
+        await asyncio.to_thread(self._finish, writer)
         return self._status(writer, holes, began)
 
     async def _write(

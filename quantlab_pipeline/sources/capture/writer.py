@@ -61,8 +61,8 @@ class Writer:
     def write(self, entries: Many[Entry], now_ns: int, connected: Many[bool]) -> None:
         """Write a batch and flush it. `now_ns` is no earlier than any entry's stamp.
 
-        At the first batch of each minute every connected feed's files get a line with the clock's
-        offset in the minute before; it also says that the connection lived.
+        At the first batch of each minute a feed's files get a line with the clock's offset in the
+        minute before; where nothing came that tells, it says that the connection stands.
         """
         ids: defaultdict[_Stream, list[tuple[int, int]]] = defaultdict(list)
         events: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -77,7 +77,8 @@ class Writer:
         for feed, stamps in events.items():
             both = as_us(stamps)
             self._offsets[feed].take(both[:, 0], both[:, 1])
-        self._close_minute(now_ns, connected)
+        began_ns = entries[0].local_ns if entries else now_ns
+        self._close_minute(began_ns, now_ns, connected)
         for file in self._files.values():
             file.flush()
 
@@ -103,10 +104,10 @@ class Writer:
                 events[entry.feed].append((local_us, message.event_ms * 1000))
         return message.symbol
 
-    def _close_minute(self, now_ns: int, connected: Many[bool]) -> None:
+    def _close_minute(self, began_ns: int, now_ns: int, connected: Many[bool]) -> None:
         minute = now_ns // (MINUTE_US * 1000)
         if self._minute is None:
-            self._minute = minute
+            self._minute = began_ns // (MINUTE_US * 1000)
         if minute <= self._minute:
             return
         self._minute = minute
@@ -114,9 +115,9 @@ class Writer:
             ended = self._offsets[at].finish_before(minute * MINUTE_US)
             if ended:
                 self._last_offset[feed.market] = ended[-1].median_ms
-            if connected[at]:
-                said = {"offset_ms": ended[-1].median_ms, "n": ended[-1].n} if ended else {"n": 0}
-                self.tell(at, now_ns, control_text(CLOCK, **said))
+            said = [{"offset_ms": each.median_ms, "n": each.n} for each in ended]
+            for fields in said or ([{"n": 0}] if connected[at] else []):
+                self.tell(at, now_ns, control_text(CLOCK, **fields))
 
     def tell(self, feed: int, now_ns: int, payload: str) -> None:
         """A control line into each file of a feed."""
