@@ -34,6 +34,12 @@ class Venue:
     asked: list[str] = field(default_factory=list)
     sent: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    marks: dict[int, asyncio.Event] = field(default_factory=dict)
+
+    async def until_sent(self, n: int, limit_s: float = 60) -> None:
+        """Wait until `n` frames were sent, over all connections."""
+        if self.sent < n:
+            await asyncio.wait_for(self.marks.setdefault(n, asyncio.Event()).wait(), limit_s)
 
     async def serve(self, socket: ServerConnection) -> None:
         self.asked.append(socket.request.path)
@@ -53,6 +59,8 @@ class Venue:
                 continue
             await socket.send(step)
             self.sent += 1
+            if self.sent in self.marks:
+                self.marks[self.sent].set()
         await socket.wait_closed()
 
 
