@@ -86,7 +86,8 @@ async def _record(
 @contextmanager
 def _shown(err: Console, wanted: list[Feed]) -> Iterator[Callable[[Status], None]]:
     """A status line that stays in place on a terminal, and a line a minute elsewhere."""
-    names = ", ".join(f"{feed.market} {' '.join(feed.symbols)}" for feed in wanted)
+    asked = dict.fromkeys((feed.market, *feed.symbols) for feed in wanted)
+    names = ", ".join(" ".join(words) for words in asked)
     title = f"recording {names}; Ctrl-C ends it"
     if err.is_terminal:
         with err.status(escape(title)) as line:

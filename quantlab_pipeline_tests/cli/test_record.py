@@ -36,7 +36,7 @@ _SMALL_FILES = (
 async def recording(
     out: Path, served: v.Venue, *more: str, run=_RUN
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    where = ["--market", "usdm", "--base-url", f"usdm={served.url}", "--out", str(out)]
+    where = ["--market", "spot", "--base-url", f"spot={served.url}", "--out", str(out)]
     child = await asyncio.create_subprocess_exec(
         *run, *where, *more, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -83,7 +83,7 @@ def test_a_signal_ends_it_with_all_that_came_and_one_line_of_how_it_went(tmp_pat
     assert out.startswith("recorded 2,000 messages, ")
     assert out.count("\n") == 1
     assert "0 gaps" in out
-    assert "recording usdm BTCUSDT" in err
+    assert "recording spot BTCUSDT" in err
     assert found_in(tmp_path) == frames
 
 

@@ -18,9 +18,17 @@ from quantlab_pipeline.sources.capture.layout import MARKETS, SPOT, USDM
 from quantlab_pipeline.sources.capture.lines import AGG_TRADE, BOOK, MARK
 
 BASES = {USDM: "wss://fstream.binance.com", SPOT: "wss://stream.binance.com:9443"}
-STREAMS = {USDM: (BOOK, f"{MARK}@1s", AGG_TRADE), SPOT: (BOOK, AGG_TRADE)}
-"""Quotes; marks, which also tell each second that the connection lives; trades, from which bars
-are made and which carry the venue's time where quotes do not."""
+ROUTES: dict[str, dict[str, tuple[str, ...]]] = {
+    USDM: {"/public": (BOOK,), "/market": (MARK, AGG_TRADE)},
+    SPOT: {"": (BOOK, AGG_TRADE)},
+}
+"""Which streams a market has under which path. Since 2026-04-23 the USD-M venue serves quotes and
+the rest apart: a stream that is asked for under the wrong path is accepted, and says nothing.
+
+Quotes; marks, which also tell each second that the connection lives; trades, from which bars are
+made and which carry the venue's time where quotes do not."""
+
+_STREAM_OF = {MARK: f"{MARK}@1s"}
 
 ID_OF = {BOOK: "u", AGG_TRADE: "a"}
 """The field that numbers each stream's messages; those of trades follow each other."""
@@ -38,16 +46,17 @@ class RecorderError(QuantlabError):
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One connection: a market, some of its symbols, the address of their combined streams."""
+    """One connection: a market, some of its symbols, their streams' address and kinds."""
 
     market: str
     symbols: tuple[str, ...]
     url: str
+    kinds: tuple[str, ...]
 
     @property
     def has_pulse(self) -> bool:
         """Whether a message must come every second."""
-        return self.market == USDM
+        return MARK in self.kinds
 
 
 def feeds(
@@ -68,14 +77,23 @@ def feeds(
         raise RecorderError(
             f"{bad[0] if bad else 'Nothing'} is no symbol.", "Name symbols such as BTCUSDT,ETHUSDT."
         )
-    found = []
-    for market in dict.fromkeys(markets):
-        base = _address({**BASES, **(bases or {})}[market])
-        for at in range(0, len(names), SYMBOLS_A_FEED):
-            part = tuple(names[at : at + SYMBOLS_A_FEED])
-            streams = "/".join(f"{s.lower()}@{k}" for s in part for k in STREAMS[market])
-            found.append(Feed(market, part, f"{base}/stream?streams={streams}"))
-    return found
+    parts = [tuple(names[at : at + SYMBOLS_A_FEED]) for at in range(0, len(names), SYMBOLS_A_FEED)]
+    return [
+        Feed(
+            market,
+            part,
+            _url(_address({**BASES, **(bases or {})}[market]), path, part, kinds),
+            kinds,
+        )
+        for market in dict.fromkeys(markets)
+        for path, kinds in ROUTES[market].items()
+        for part in parts
+    ]
+
+
+def _url(base: str, path: str, symbols: Sequence[str], kinds: Sequence[str]) -> str:
+    streams = (f"{s.lower()}@{_STREAM_OF.get(k, k)}" for s in symbols for k in kinds)
+    return f"{base}{path}/stream?streams={'/'.join(streams)}"
 
 
 def _address(base: str) -> str:

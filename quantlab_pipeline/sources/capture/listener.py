@@ -185,7 +185,7 @@ class Listener:
 
     def _tell(self, event: str, **fields: object) -> None:
         """A control line into the file of each symbol of the feed."""
-        now, text = self.clock_ns(), control_text(event, **fields)
+        now, text = self.clock_ns(), control_text(event, kinds=self.feed.kinds, **fields)
         for symbol in self.feed.symbols:
             self.backlog.add(Entry(self.at, now, text, symbol, control=True))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quantlab_pipeline.sources.capture.backlog import Backlog
-from quantlab_pipeline.sources.capture.control import STARTED, STOPPED, control_text
+from quantlab_pipeline.sources.capture.control import STARTED, STOPPED
 from quantlab_pipeline.sources.capture.feed import Feed, RecorderError
 from quantlab_pipeline.sources.capture.listener import Holes, Listener, NsClock, Patience
 from quantlab_pipeline.sources.capture.writer import Account, Writer
@@ -79,8 +79,7 @@ class Recorder:
         began = asyncio.get_running_loop().time()
         backlog = Backlog(self.pace.backlog_bytes)
         writer = Writer(self.feeds, self.root)
-        for at, feed in enumerate(self.feeds):
-            writer.tell(at, self.clock_ns(), control_text(STARTED, url=feed.url))
+        writer.tell(self.clock_ns(), STARTED)
         listeners = [
             Listener(at, feed, backlog, self.clock_ns, self.random, self.patience)
             for at, feed in enumerate(self.feeds)
@@ -128,8 +127,7 @@ class Recorder:
                 return
 
     def _finish(self, writer: Writer) -> None:
-        for at in range(len(self.feeds)):
-            writer.tell(at, self.clock_ns(), control_text(STOPPED))
+        writer.tell(self.clock_ns(), STOPPED)
         writer.close()
 
     def _status(self, writer: Writer, holes: Sequence[Holes], began: float) -> Status:

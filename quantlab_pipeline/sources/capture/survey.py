@@ -50,6 +50,7 @@ class Survey:
     def __init__(self) -> None:
         self.offsets = Offsets()
         self.breaks: list[tuple[datetime, datetime]] = []
+        """Stretches in which trades may have been lost with a connection."""
         self._book = Sequence()
         self._at: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._notes: defaultdict[tuple[str, date], list[str]] = defaultdict(list)
@@ -118,9 +119,12 @@ class Survey:
             since, note = self._last, "the recorder was started again"
         else:
             return
-        self.breaks.append((since, line.local))
-        self._broken[_day(_close(line.local))] += 1
-        self._count_one(SEQUENCE_GAPS, line.local, note)
+        kinds = line.fields.get("kinds", [BOOK, TRADE])
+        if {TRADE, AGG_TRADE}.intersection(kinds):
+            self.breaks.append((since, line.local))
+        if BOOK in kinds:
+            self._broken[_day(_close(line.local))] += 1
+            self._count_one(SEQUENCE_GAPS, line.local, note)
 
     def findings(self, origin: Origin, dataset: str, checks: Iterable[str]) -> list[Finding]:
         """Those of `checks` that were found on `origin`'s days, one a day, under `dataset`."""

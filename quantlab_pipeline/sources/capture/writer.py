@@ -22,7 +22,7 @@ from quantlab_pipeline.sources.capture.lines import AGG_TRADE
 from quantlab_pipeline.sources.capture.offsets import Offsets, as_us
 from quantlab_pipeline.sources.capture.sequence import Sequence
 
-_Stream = tuple[int, str, str]
+_Stream = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,11 @@ class Writer:
 
     def __init__(self, feeds: Many[Feed], root: Path) -> None:
         self._feeds = feeds
-        self._files = {
-            (at, symbol): HourlyFiles(root, feed.market, symbol)
-            for at, feed in enumerate(feeds)
-            for symbol in feed.symbols
-        }
-        self._offsets = [Offsets() for _ in feeds]
+        keys = dict.fromkeys((f.market, symbol) for f in feeds for symbol in f.symbols)
+        self._files = {key: HourlyFiles(root, *key) for key in keys}
+        self._offsets = {feed.market: Offsets() for feed in feeds}
         self._streams = {
-            (at, symbol, kind): Sequence(consecutive=kind == AGG_TRADE)
-            for at, symbol in self._files
-            for kind in ID_OF
+            (*key, kind): Sequence(consecutive=kind == AGG_TRADE) for key in keys for kind in ID_OF
         }
         self._minute: int | None = None
         self._messages = self._odd = 0
@@ -61,22 +56,23 @@ class Writer:
     def write(self, entries: Many[Entry], now_ns: int, connected: Many[bool]) -> None:
         """Write a batch and flush it. `now_ns` is no earlier than any entry's stamp.
 
-        At the first batch of each minute a feed's files get a line with the clock's offset in the
-        minute before; where nothing came that tells, it says that the connection stands.
+        At the first batch of each minute a market's files get a line with the clock's offset in the
+        minute before; where nothing came that tells, it says that all its connections stand.
         """
         ids: defaultdict[_Stream, list[tuple[int, int]]] = defaultdict(list)
-        events: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        events: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         for entry in entries:
             symbol = entry.symbol
             if symbol is None:
                 symbol = self._route(entry, ids, events)
-            self._files[entry.feed, symbol].add(entry.local_ns, entry.payload)
+            market = self._feeds[entry.feed].market
+            self._files[market, symbol].add(entry.local_ns, entry.payload)
         for stream, seen in ids.items():
             numbers = np.array(seen, np.int64)
             self._streams[stream].take(numbers[:, 0], numbers[:, 1])
-        for feed, stamps in events.items():
+        for market, stamps in events.items():
             both = as_us(stamps)
-            self._offsets[feed].take(both[:, 0], both[:, 1])
+            self._offsets[market].take(both[:, 0], both[:, 1])
         began_ns = entries[0].local_ns if entries else now_ns
         self._close_minute(began_ns, now_ns, connected)
         for file in self._files.values():
@@ -86,10 +82,10 @@ class Writer:
         self,
         entry: Entry,
         ids: defaultdict[_Stream, list[tuple[int, int]]],
-        events: defaultdict[int, list[tuple[int, int]]],
+        events: defaultdict[str, list[tuple[int, int]]],
     ) -> str:
         """The symbol whose file a frame goes to; what names none goes to the feed's first."""
-        symbols = self._feeds[entry.feed].symbols
+        market, symbols = self._feeds[entry.feed].market, self._feeds[entry.feed].symbols
         self._messages += 1
         message = None if entry.control else read_message(entry.payload)
         if message is None or message.kind is None or message.symbol not in symbols:
@@ -97,11 +93,11 @@ class Writer:
         if message is None or message.symbol not in symbols:
             return symbols[0]
         local_us = entry.local_ns // 1000
-        stream = (entry.feed, message.symbol, message.kind or "")
+        stream = (market, message.symbol, message.kind or "")
         if message.number is not None and stream in self._streams:
             ids[stream].append((message.number, local_us))
             if message.event_ms is not None:
-                events[entry.feed].append((local_us, message.event_ms * 1000))
+                events[market].append((local_us, message.event_ms * 1000))
         return message.symbol
 
     def _close_minute(self, began_ns: int, now_ns: int, connected: Many[bool]) -> None:
@@ -111,18 +107,27 @@ class Writer:
         if minute <= self._minute:
             return
         self._minute = minute
-        for at, feed in enumerate(self._feeds):
-            ended = self._offsets[at].finish_before(minute * MINUTE_US)
+        for market, offsets in self._offsets.items():
+            ended = offsets.finish_before(minute * MINUTE_US)
             if ended:
-                self._last_offset[feed.market] = ended[-1].median_ms
+                self._last_offset[market] = ended[-1].median_ms
+            stands = all(
+                up for feed, up in zip(self._feeds, connected, strict=True) if feed.market == market
+            )
             said = [{"offset_ms": each.median_ms, "n": each.n} for each in ended]
-            for fields in said or ([{"n": 0}] if connected[at] else []):
-                self.tell(at, now_ns, control_text(CLOCK, **fields))
+            for fields in said or ([{"n": 0}] if stands else []):
+                self._tell(market, now_ns, control_text(CLOCK, **fields))
 
-    def tell(self, feed: int, now_ns: int, payload: str) -> None:
-        """A control line into each file of a feed."""
-        for symbol in self._feeds[feed].symbols:
-            self._files[feed, symbol].add(now_ns, payload)
+    def tell(self, now_ns: int, event: str) -> None:
+        """A control line into every file, with the addresses of its market."""
+        for market in self._offsets:
+            urls = [feed.url for feed in self._feeds if feed.market == market]
+            self._tell(market, now_ns, control_text(event, urls=urls))
+
+    def _tell(self, market: str, now_ns: int, payload: str) -> None:
+        for (of, _), file in self._files.items():
+            if of == market:
+                file.add(now_ns, payload)
 
     def close(self) -> None:
         """End every file; all of it is on the disk then."""
@@ -132,10 +137,10 @@ class Writer:
     def account(self) -> Account:
         """What was written so far; while no minute has ended, the offset is of the open one."""
         offsets = dict(self._last_offset)
-        for feed, tally in zip(self._feeds, self._offsets, strict=True):
+        for market, tally in self._offsets.items():
             now = tally.medians()
-            if now and feed.market not in offsets:
-                offsets[feed.market] = now[-1].median_ms
+            if now and market not in offsets:
+                offsets[market] = now[-1].median_ms
         streams = self._streams.values()
         return Account(
             self._messages,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from quantlab_pipeline.sources.capture.feed import (
-    STREAMS,
     SYMBOLS_A_FEED,
     Message,
     RecorderError,
@@ -18,23 +17,27 @@ from quantlab_pipeline_tests.sources.capture import venue as v
 
 
 def test_a_market_is_asked_for_all_its_streams_in_one_address():
-    perp, spot = feeds(["usdm", "spot"], ["btcusdt", "ETHUSDT", "BTCUSDT"])
-    assert perp.symbols == ("BTCUSDT", "ETHUSDT")
-    assert perp.url == (
-        "wss://fstream.binance.com/stream?streams="
-        "btcusdt@bookTicker/btcusdt@markPrice@1s/btcusdt@aggTrade/"
-        "ethusdt@bookTicker/ethusdt@markPrice@1s/ethusdt@aggTrade"
+    quotes, rest, spot = feeds(["usdm", "spot"], ["btcusdt", "ETHUSDT", "BTCUSDT"])
+    assert quotes.symbols == rest.symbols == spot.symbols == ("BTCUSDT", "ETHUSDT")
+    assert quotes.url == (
+        "wss://fstream.binance.com/public/stream?streams=btcusdt@bookTicker/ethusdt@bookTicker"
     )
-    assert spot.url.startswith("wss://stream.binance.com:9443/stream?streams=btcusdt@bookTicker/")
-    assert "markPrice" not in spot.url
-    assert (perp.has_pulse, spot.has_pulse) == (True, False)
+    assert rest.url == (
+        "wss://fstream.binance.com/market/stream?streams="
+        "btcusdt@markPrice@1s/btcusdt@aggTrade/ethusdt@markPrice@1s/ethusdt@aggTrade"
+    )
+    assert spot.url == (
+        "wss://stream.binance.com:9443/stream?streams="
+        "btcusdt@bookTicker/btcusdt@aggTrade/ethusdt@bookTicker/ethusdt@aggTrade"
+    )
+    assert [f.has_pulse for f in (quotes, rest, spot)] == [False, True, False]
 
 
 def test_many_symbols_are_spread_over_connections_that_the_venue_allows():
     names = [f"S{k}USDT" for k in range(2 * SYMBOLS_A_FEED + 1)]
-    found = feeds(["usdm"], names, {"usdm": "ws://127.0.0.1:1/"})
+    found = feeds(["spot"], names, {"spot": "ws://127.0.0.1:1/"})
     assert [s for feed in found for s in feed.symbols] == names
-    assert all(len(f.symbols) * len(STREAMS["usdm"]) <= 200 for f in found)
+    assert all(len(f.symbols) * len(f.kinds) <= 200 for f in found)
     assert found[0].url.startswith("ws://127.0.0.1:1/stream?streams=s0usdt@")
 
 

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from quantlab_pipeline.sources.base import DiskTree
-from quantlab_pipeline.sources.capture.feed import RecorderError
+from quantlab_pipeline.sources.capture.feed import RecorderError, feeds
+from quantlab_pipeline.sources.capture.recorder import Recorder
 from quantlab_pipeline.sources.capture.source import Capture
 from quantlab_pipeline_tests.sources.builders import ingest
 from quantlab_pipeline_tests.sources.capture import venue as v
@@ -72,6 +73,32 @@ def test_each_symbol_has_its_own_file_and_each_market_its_folder(tmp_path):
             found = v.sent_in(tmp_path, f"{folder}/{symbol.lower()}_20240808T12.gz")
             assert found == [text for text in sent if symbol in text]
     assert len(list(tmp_path.rglob("*.gz"))) == 4
+
+
+def test_both_connections_of_a_market_write_one_file(tmp_path):
+    quotes, trades = [v.quote(u) for u in range(30)], [v.trade(a) for a in range(30)]
+    clock = v.Ticking(START_NS)
+
+    async def go():
+        # The first to come drops once: which of the two that is, does not matter.
+        scripts = [[*quotes, v.DROP], trades, []]
+        async with v.venue(*scripts) as served:
+            wanted = feeds(["usdm"], ["BTCUSDT"], {"usdm": served.url})
+            made = Recorder(wanted, tmp_path, clock, lambda: 0.5, patience=v.HASTE, pace=v.SOON)
+            status = await v.record_until(made, lambda s: heard(60)(s) and s.reconnects == 1)
+            return served.asked, status
+
+    asked, status = asyncio.run(go())
+    assert {path.split("/stream")[0] for path in asked} == {"/public", "/market"}
+    assert (len(asked), status.feeds) == (3, 2)
+    (file,) = tmp_path.rglob("*.gz")
+    assert file.name == "btcusdt_20240808T12.gz"
+    found = v.sent_in(tmp_path)
+    assert [x for x in found if "bookTicker" in x] == quotes
+    assert [x for x in found if "aggTrade" in x] == trades
+    assert len(v.own_in(tmp_path, "started")) == 1
+    (hole,) = v.own_in(tmp_path, "reconnected")
+    assert hole["kinds"] in (["bookTicker"], ["markPrice", "aggTrade"])
 
 
 def test_repeats_late_and_missing_ids_are_counted_exactly(tmp_path):

@@ -93,6 +93,18 @@ def test_a_clock_within_its_limits_is_no_finding():
         assert "ahead of" in found(parsed, "clock_offset")[0].detail if early_s == -0.501 else True
 
 
+def test_a_lost_connection_counts_for_what_it_carried():
+    def found_after(kinds):
+        lines = [b.trade(b.at(s), s // 10 + 1) for s in range(0, 310, 10)]
+        lines.insert(15, b.own(b.at(148), "reconnected", gap_ms=6000.0, kinds=kinds))
+        source = b.capture({b.PERP: lines})
+        bars = ingest(source, "bars_1m_perp", [b.DAY]).frame.height
+        return bars, len(found(ingest(source, "tob_snapshots", [b.DAY]), "sequence_gaps"))
+
+    assert found_after(["bookTicker"]) == (4, 1)
+    assert found_after(["markPrice", "aggTrade"]) == (3, 0)
+
+
 def test_ids_that_repeat_or_go_back_and_lost_connections_are_counted_by_the_minute():
     lines = [
         *(b.book(b.at(s), u, b.at(s)) for s, u in ((1, 5), (2, 5), (3, 9), (4, 7))),

@@ -10,7 +10,10 @@ from quantlab_pipeline_tests.sources.capture import venue as v
 START_NS = 1_723_118_400 * 10**9
 SECOND_NS = 10**9
 MINUTE_NS = 60 * SECOND_NS
-FEEDS = [Feed("usdm", ("BTCUSDT", "ETHUSDT"), "ws://x"), Feed("spot", ("BTCUSDT",), "ws://y")]
+FEEDS = [
+    Feed("usdm", ("BTCUSDT", "ETHUSDT"), "ws://x", ("bookTicker",)),
+    Feed("spot", ("BTCUSDT",), "ws://y", ("bookTicker", "aggTrade")),
+]
 
 
 def quotes(first_s: int, last_s: int, behind_ms: int, feed: int = 0) -> list[Entry]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from websockets.asyncio.server import ServerConnection, serve
 
-from quantlab_pipeline.sources.capture.feed import Feed
+from quantlab_pipeline.sources.capture.feed import ROUTES, Feed
 from quantlab_pipeline.sources.capture.recorder import Pace, Patience, Recorder, Status
 
 SYMBOL = "BTCUSDT"
@@ -92,7 +92,10 @@ class Ticking:
 def recorder(
     out: Path, venues: dict[str, Venue], clock: Callable[[], int], symbols=(SYMBOL,), **options
 ) -> Recorder:
-    feeds = [Feed(m, tuple(symbols), f"{v.url}/stream?streams=x") for m, v in venues.items()]
+    feeds = [
+        Feed(m, tuple(symbols), f"{v.url}/stream?streams=x", sum(ROUTES[m].values(), ()))
+        for m, v in venues.items()
+    ]
     options = {"patience": HASTE, "pace": SOON, "random": lambda: 0.5, **options}
     return Recorder(feeds, out, clock, **options)
 
