@@ -49,7 +49,6 @@ MARK_COLUMNS: dict[str, Any] = {
 _FIRST_MS, _LAST_MS = 10**12, 5 * 10**12
 _FARTHEST_MS = 3_600_000
 """A venue's time further than this from the message's arrival is no time of it."""
-_PYTHON = {_TEXT: str, _WHOLE: int, _YES: bool}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,95 +89,85 @@ def pieces_of(data: bytes, name: str, symbol: str, piece_bytes: int = PIECE_BYTE
 
 def _piece(block: bytes, first: int, symbol: str, kinds: frozenset[str]) -> Piece:
     lines = _split(block, first)
-    known = lines.filter(pl.col("local").is_not_null() & pl.col("whole"))
-    garbage = [lines.filter(pl.col("local").is_null() | ~pl.col("whole"))]
+    known = lines.filter("whole")
+    bad = [lines.filter(~pl.col("whole"))["line"]]
     messages = {}
     for kind in sorted(kinds):
-        messages[kind], bad = _messages(known.filter(pl.col("kind") == kind), kind, symbol)
-        garbage.append(bad)
-    garbage.append(_not_json(known.filter(pl.col("kind").is_null())))
+        messages[kind], odd = _messages(known.filter(pl.col("kind") == kind), kind, symbol)
+        bad.append(odd)
+    bad.append(_not_json(known.filter(pl.col("kind").is_null())))
     own = known.filter(pl.col("kind") == STREAM)
     control, odd = _control(own)
-    garbage.append(odd)
-    bad = pl.concat([g.select("line", pl.col("near").alias("local")) for g in garbage]).sort("line")
-    told = own.filter(~pl.col("payload").str.contains(f'"e":"{CLOCK}"', literal=True))
-    apart = pl.concat([bad["line"], told["line"]])
-    heard = known.filter(~pl.col("line").is_in(apart.implode()))["local"]
-    return Piece(messages, heard, bad, control, lines.height)
+    bad.append(odd)
+    told = own.filter(~pl.col("payload").str.contains(f'"e":"{CLOCK}"', literal=True))["line"]
+    garbage = pl.concat(bad)
+    heard = known.filter(~pl.col("line").is_in(pl.concat([garbage, told]).implode()))["local"]
+    return Piece(messages, heard, _placed(lines, garbage), control, lines.height)
+
+
+def _placed(lines: pl.DataFrame, garbage: pl.Series) -> pl.DataFrame:
+    """Garbage with the last stamp at or before each line."""
+    if garbage.is_empty():
+        return lines.select("line", "local").clear()
+    near = lines.select("line", pl.col("local").forward_fill())
+    return near.filter(pl.col("line").is_in(garbage.implode()))
 
 
 def _split(block: bytes, first: int) -> pl.DataFrame:
-    """Every line with its number, `local`, `kind`, `payload` and whether it looks whole.
-
-    `near` is the last stamp at or before it.
-    """
+    """Every line with its number, `local`, `kind`, `payload` and whether it looks whole."""
+    rows = pl.read_csv(
+        block,
+        separator="\x01",
+        has_header=False,
+        quote_char=None,
+        schema={"raw": pl.String},
+        truncate_ragged_lines=True,
+        encoding="utf8-lossy",
+    ).with_row_index("line", first)
     raw = pl.col("raw").fill_null("")
-    stamp = raw.str.extract(r"^(\d{16}|\d{19}) \{")
-    number = stamp.cast(pl.Int64, strict=False)
+    halves = rows.select(
+        pl.col("line").cast(pl.Int64),
+        raw.str.extract(r'"stream"\s*:\s*"(?:[^"@]*@)?([\w!]+)').alias("kind"),
+        raw.str.strip_chars_end().str.splitn(" ", 2).struct.rename_fields(["stamp", "payload"]),
+    ).unnest("raw")
+    number, digits = pl.col("stamp").cast(pl.Int64, strict=False), pl.col("stamp").str.len_bytes()
     # Rounded up: a message is not known before its stamp.
-    local_us = pl.when(stamp.str.len_bytes() == 16).then(number).otherwise((number + 999) // 1000)
+    local_us = pl.when(digits == 16).then(number).when(digits == 19).then((number + 999) // 1000)
     sane = local_us.is_between(_FIRST_MS * 1000, _LAST_MS * 1000)
-    return (
-        pl.read_csv(
-            block,
-            separator="\x01",
-            has_header=False,
-            quote_char=None,
-            schema={"raw": pl.String},
-            truncate_ragged_lines=True,
-            encoding="utf8-lossy",
-        )
-        .with_row_index("line", first)
-        .select(
-            pl.col("line").cast(pl.Int64),
-            pl.when(sane).then(local_us).cast(TS).alias("local"),
-            pl.when(sane).then(local_us).cast(TS).forward_fill().alias("near"),
-            raw.str.extract(r'"stream"\s*:\s*"(?:[^"@]*@)?([\w!]+)').alias("kind"),
-            raw.str.splitn(" ", 2).struct.field("field_1").alias("payload"),
-            raw.str.strip_chars_end().str.ends_with("}").alias("whole"),
-        )
+    payload = pl.col("payload")
+    shaped = payload.str.starts_with("{") & payload.str.ends_with("}")
+    return halves.select(
+        "line",
+        pl.when(sane).then(local_us).cast(TS).alias("local"),
+        "kind",
+        "payload",
+        (sane & shaped).fill_null(value=False).alias("whole"),
     )
 
 
-def _messages(lines: pl.DataFrame, kind: str, symbol: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The lines of one kind as a frame, and those that are garbage."""
-    data = _decoded(lines["payload"], kind)
-    rows = pl.concat([lines.select("line", "local", "near"), data], how="horizontal")
+def _messages(lines: pl.DataFrame, kind: str, symbol: str) -> tuple[pl.DataFrame, pl.Series]:
+    """The lines of one kind as a frame, and the numbers of those that are garbage."""
+    shape = pl.Struct({"data": pl.Struct(_FIELDS[kind])})
+    data = _decoded(lines["payload"], shape).struct.field("data").struct.unnest()
+    rows = pl.concat([lines.select("line", "local"), data], how="horizontal")
     sound = (pl.col("s") == symbol) & _sound(kind)
     marked = rows.with_columns(sound.fill_null(value=False).alias("_sound"))
-    return marked.filter("_sound").select("line", "local", *_columns(kind)), marked.filter(
-        ~pl.col("_sound")
-    )
+    kept = marked.filter("_sound").select("line", "local", *_columns(kind))
+    return kept, marked.filter(~pl.col("_sound"))["line"]
 
 
-def _decoded(payload: pl.Series, kind: str) -> pl.DataFrame:
-    """The fields of each message; all null where a line is not of its format."""
-    fields = _FIELDS[kind]
-    shape = pl.Struct({"data": pl.Struct(fields)})
+def _decoded(payload: pl.Series, shape: pl.Struct) -> pl.Series:
+    """Each message's fields; null where a line is not of its format.
+
+    One bad line fails the whole: it is looked for by halves.
+    """
     try:
-        decoded = payload.str.json_decode(shape)
+        return payload.str.json_decode(shape)
     except pl.exceptions.PolarsError:
-        # One bad line fails a whole piece: then each is looked at alone.
-        one_by_one = [{"data": _fields_of(text, fields)} for text in payload]
-        decoded = pl.Series(payload.name, one_by_one, dtype=shape)
-    return decoded.struct.field("data").struct.unnest()
-
-
-def _fields_of(text: str, fields: Mapping[str, pl.DataType]) -> dict[str, Any] | None:
-    try:
-        data = json.loads(text)["data"]
-        kept = {name: data.get(name) for name in fields}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    of_its_kind = all(
-        value is None or (type(value) is _PYTHON[fields[name]] and (value is True or _fits(value)))
-        for name, value in kept.items()
-    )
-    return kept if of_its_kind else None
-
-
-def _fits(value: Any) -> bool:
-    return not isinstance(value, int) or abs(value) < 1 << 63
+        middle = payload.len() // 2
+        if middle == 0:
+            return pl.Series(payload.name, [None], dtype=shape)
+        return pl.concat([_decoded(payload[:middle], shape), _decoded(payload[middle:], shape)])
 
 
 def _stamp(name: str) -> pl.Expr:
@@ -236,10 +225,10 @@ def _columns(kind: str) -> list[pl.Expr]:
     ]
 
 
-def _not_json(lines: pl.DataFrame) -> pl.DataFrame:
+def _not_json(lines: pl.DataFrame) -> pl.Series:
     """Of lines without a stream, those that are no JSON object; a REST answer is one."""
     bad = [_is_no_object(text) for text in lines["payload"]]
-    return lines.filter(pl.Series(bad, dtype=pl.Boolean))
+    return lines.filter(pl.Series(bad, dtype=pl.Boolean))["line"]
 
 
 def _is_no_object(text: str) -> bool:
@@ -249,10 +238,10 @@ def _is_no_object(text: str) -> bool:
         return True
 
 
-def _control(own: pl.DataFrame) -> tuple[tuple[ControlLine, ...], pl.DataFrame]:
+def _control(own: pl.DataFrame) -> tuple[tuple[ControlLine, ...], pl.Series]:
     """The recorder's own lines, and those of them that keep a frame that is no message."""
     rows = own.select("local", "payload").iter_rows()
     found = [control_line(local, payload) for local, payload in rows]
     odd = [line is None or line.event in {BINARY, TEXT} for line in found]
     kept = tuple(line for line, bad in zip(found, odd, strict=True) if line and not bad)
-    return kept, own.filter(pl.Series(odd, dtype=pl.Boolean))
+    return kept, own.filter(pl.Series(odd, dtype=pl.Boolean))["line"]
