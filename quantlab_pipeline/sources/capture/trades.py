@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from quantlab_pipeline.core.clocks import MINUTE, MINUTE_US, TS, minute_grid, to_us
-from quantlab_pipeline.research.market_data.bars import RAW_BARS
+from quantlab_pipeline.research.market_data.trades import minute_bars
 from quantlab_pipeline.sources.capture.offsets import Instants
 
 SILENCE_US = MINUTE_US
@@ -167,27 +167,16 @@ def _touched(since_us: int, until_us: int) -> range:
 
 
 def _summed(trades: pl.DataFrame) -> pl.DataFrame:
-    """One row a minute, its trades in the order of their ids. Sums do not depend on threads."""
-    minute = pl.col("traded").dt.truncate("1m").alias("open_ts")
-    rows = trades.filter("market").with_columns(minute).sort("open_ts", "id")
-    if rows.is_empty():
-        return pl.DataFrame(schema=dict[str, Any](RAW_BARS))
-    opens = rows["open_ts"].to_physical().to_numpy()
-    first = np.flatnonzero(np.diff(opens, prepend=opens[0] - 1))
-    last = np.append(first[1:], opens.size) - 1
-    price, base = rows["price"].to_numpy(), rows["base"].to_numpy()
-    return pl.DataFrame(
-        {
-            "open_ts": rows["open_ts"][first],
-            "open": price[first],
-            "high": np.maximum.reduceat(price, first),
-            "low": np.minimum.reduceat(price, first),
-            "close": price[last],
-            "volume_base": np.add.reduceat(base, first),
-            "volume_quote": np.add.reduceat(price * base, first),
-            "n_trades": np.add.reduceat(rows["n"].to_numpy(), first),
-            "taker_buy_base": np.add.reduceat(base * rows["taker_buys"].to_numpy(), first),
-        }
+    """RAW_BARS of the market's trades, in the order of their ids."""
+    market = trades.filter("market").sort(pl.col("traded").dt.truncate("1m"), "id")
+    return minute_bars(
+        market.select(
+            pl.col("traded").alias("ts"),
+            "price",
+            pl.col("base").alias("qty"),
+            pl.col("n").alias("n_trades"),
+            (~pl.col("taker_buys")).alias("is_buyer_maker"),
+        )
     )
 
 
