@@ -26,19 +26,26 @@ class Backlog:
     """Entries in the order of arrival. One event loop puts and drains; nothing is ever dropped."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit: float = limit_bytes
+        self._limit = limit_bytes
         self._entries: list[Entry] = []
         self._bytes = 0
         self._room, self.due = asyncio.Event(), asyncio.Event()
 
     async def put(self, entry: Entry) -> float:
-        """Add an entry once there is room; the seconds that it had to wait."""
+        """Add an entry once there is room; the seconds that it had to wait.
+
+        Cancelled while it waits, it is added at once: what was received is written.
+        """
         loop = asyncio.get_running_loop()
         since = loop.time() if self._bytes >= self._limit else None
         while self._bytes >= self._limit:
             self.due.set()
             self._room.clear()
-            await self._room.wait()
+            try:
+                await self._room.wait()
+            except asyncio.CancelledError:
+                self.add(entry)
+                raise
         self.add(entry)
         return 0.0 if since is None else loop.time() - since
 
@@ -55,8 +62,3 @@ class Backlog:
         self.due.clear()
         self._room.set()
         return entries
-
-    def lift(self) -> None:
-        """No limit from now on: the end has come, and whatever is in hand is kept."""
-        self._limit = float("inf")
-        self._room.set()

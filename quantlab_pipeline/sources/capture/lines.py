@@ -157,17 +157,23 @@ def _messages(lines: pl.DataFrame, kind: str, symbol: str) -> tuple[pl.DataFrame
 
 
 def _decoded(payload: pl.Series, shape: pl.Struct) -> pl.Series:
-    """Each message's fields; null where a line is not of its format.
+    """Each message's fields; null where a line is not of its format. One bad line fails all."""
+    try:
+        return payload.str.json_decode(shape)
+    except pl.exceptions.PolarsError:
+        no_json = pl.Series([_is_no_object(text) for text in payload], dtype=pl.Boolean)
+        return _by_halves(payload.set(no_json, None), shape)
 
-    One bad line fails the whole: it is looked for by halves.
-    """
+
+def _by_halves(payload: pl.Series, shape: pl.Struct) -> pl.Series:
+    """As `_decoded`, where some lines are JSON of another shape: they are looked for by halves."""
     try:
         return payload.str.json_decode(shape)
     except pl.exceptions.PolarsError:
         middle = payload.len() // 2
         if middle == 0:
             return pl.Series(payload.name, [None], dtype=shape)
-        return pl.concat([_decoded(payload[:middle], shape), _decoded(payload[middle:], shape)])
+        return pl.concat([_by_halves(payload[:middle], shape), _by_halves(payload[middle:], shape)])
 
 
 def _stamp(name: str) -> pl.Expr:

@@ -91,7 +91,6 @@ class Recorder:
         asked = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([asked, writing, *listening], return_when=asyncio.FIRST_COMPLETED)
-            backlog.lift()
         finally:
             await _end([asked, *listening])
             ending.set()

@@ -28,14 +28,16 @@ def test_a_full_backlog_makes_its_giver_wait_until_it_is_drained():
     assert [e.local_ns for e in first + second] == [0, 1, 2]
 
 
-def test_at_the_end_whatever_is_in_hand_is_kept():
+def test_what_is_in_hand_when_its_giver_is_cancelled_is_kept():
     async def go():
         backlog = Backlog(1_000)
         await backlog.put(entry(0))
         late = [asyncio.create_task(backlog.put(entry(k))) for k in (1, 2)]
         await asyncio.sleep(0)
-        backlog.lift()
-        await asyncio.gather(*late)
+        for task in late:
+            task.cancel()
+        ended = await asyncio.gather(*late, return_exceptions=True)
+        assert all(isinstance(each, asyncio.CancelledError) for each in ended)
         return backlog.drain()
 
     assert [e.local_ns for e in asyncio.run(go())] == [0, 1, 2]

@@ -126,6 +126,14 @@ def test_a_trade_sent_twice_counts_once_and_late_ones_count_where_they_happened(
     assert dict(tally.faults) == {b.at(0): 1, b.at(60): 1}
 
 
+def test_a_trade_that_comes_again_after_its_minute_was_summed_changes_nothing():
+    stretch = heard(*range(0, 620, 10))
+    trades = [(k + 1, 60.0 * k + 5, 5.0, 1.0, True) for k in range(10)]
+    tally, bars = summed([rows(trades), rows(trades[:2])], stretch)
+    assert [bar["volume_base"] for bar in bars.values()] == [1.0] * 10
+    assert dict(tally.faults) == {b.at(0): 1, b.at(60): 1}
+
+
 TRADES = st.lists(
     st.tuples(st.integers(0, 59_999), st.integers(1, 50), st.integers(1, 9), st.booleans()),
     min_size=1,
