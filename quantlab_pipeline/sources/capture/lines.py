@@ -193,10 +193,17 @@ def _sound(kind: str) -> pl.Expr:
     if kind == MARK:
         return dated & _number("p").is_finite()
     ids = ("t",) if kind == TRADE else ("a", "f", "l")
-    amounts = pl.all_horizontal(_number(c).is_finite() & (_number(c) >= 0) for c in "pq")
+    amounts = pl.all_horizontal(_number(c).is_finite() & (_number(c) > 0) for c in "pq")
+    if kind == TRADE:
+        amounts |= ~_of_the_market()
     known = pl.all_horizontal(pl.col(c).is_not_null() for c in (*ids, "m"))
     ordered = pl.lit(value=True) if kind == TRADE else pl.col("l") >= pl.col("f")
     return dated & _near_arrival("T") & amounts & known & ordered
+
+
+def _of_the_market() -> pl.Expr:
+    """Insurance fund and deleveraging trade beside the book, some of them at no price at all."""
+    return pl.col("X").is_null() | (pl.col("X") == "MARKET")
 
 
 def _near_arrival(name: str) -> pl.Expr:
@@ -216,7 +223,7 @@ def _columns(kind: str) -> list[pl.Expr]:
         return [event, *(_number(c).alias(name) for name, c in prices.items()), next_funding]
     if kind == TRADE:
         ids = [pl.col("t").alias("id"), pl.lit(1, pl.Int64).alias("n")]
-        market = pl.col("X").is_null() | (pl.col("X") == "MARKET")
+        market = _of_the_market()
     else:
         ids = [pl.col("a").alias("id"), (pl.col("l") - pl.col("f") + 1).alias("n")]
         market = pl.lit(value=True)

@@ -167,17 +167,15 @@ def _touched(since_us: int, until_us: int) -> range:
 
 
 def _summed(trades: pl.DataFrame) -> pl.DataFrame:
-    """RAW_BARS of the market's trades, in the order of their ids."""
-    market = trades.filter("market").sort(pl.col("traded").dt.truncate("1m"), "id")
-    return minute_bars(
-        market.select(
-            pl.col("traded").alias("ts"),
-            "price",
-            pl.col("base").alias("qty"),
-            pl.col("n").alias("n_trades"),
-            (~pl.col("taker_buys")).alias("is_buyer_maker"),
-        )
+    """One row a minute, its trades in the order of their ids, those off the market left out."""
+    rows = trades.filter("market").select(
+        pl.col("traded").alias("ts"),
+        "price",
+        pl.col("base").alias("qty"),
+        pl.col("n").alias("n_trades"),
+        (~pl.col("taker_buys")).alias("is_buyer_maker"),
     )
+    return minute_bars(rows)
 
 
 def around(days: Sequence[date]) -> list[date]:

@@ -98,6 +98,7 @@ GARBAGE = [
     b.book(b.at(1), 7, b.at(3700)),
     b.trade(b.at(1), 3, price="NaN"),
     b.trade(b.at(1), 3, base=-1.0),
+    b.trade(b.at(1), 3, price=0.0),
     b.trade(b.at(1), 3, b.at(-3700)),
     b.mark(b.at(1), price="x"),
     b.own(b.at(1), "binary", base64="AAA="),
@@ -138,6 +139,12 @@ def test_the_recorders_own_lines_are_read_and_only_its_clock_line_is_heard():
     assert [c.event for c in piece.control] == ["started", "clock", "reconnected"]
     assert piece.control[2].fields == {"gap_ms": 12.5}
     assert piece.heard.to_list() == [b.at(2)]
+
+
+def test_a_trade_beside_the_book_may_have_no_price():
+    piece = one([b.trade(b.at(1), 3, price=0.0, kind="NA")])
+    assert piece.messages[TRADE]["market"].to_list() == [False]
+    assert piece.garbage.is_empty()
 
 
 def test_only_the_kinds_asked_for_are_decoded_and_all_are_heard():

@@ -6,15 +6,25 @@ import gzip
 import json
 from collections import Counter
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
+from quantlab_pipeline.core.verdicts import Outcome
+from quantlab_pipeline.research.market_data.book import aggregate_book
+from quantlab_pipeline.research.market_data.gate import judge_d0
+from quantlab_pipeline.research.market_data.parsed import findings_frame
+from quantlab_pipeline.research.market_data.qa import MarketTables, examine
+from quantlab_pipeline.research.market_data.spec import D0Thresholds
 from quantlab_pipeline.sources.base import DATASETS, DiskTree
 from quantlab_pipeline.sources.capture.lines import pieces_of
 from quantlab_pipeline.sources.capture.source import Capture
+from quantlab_pipeline.sources.capture.survey import CAPTURE_CHECKS
 from quantlab_pipeline_tests.sources.builders import ingest
 
+GATES = Path(__file__).parents[3] / "specs" / "gates.yaml"
 SPRING = [date(2023, 4, 4), date(2023, 4, 5)]
 AUGUST = [date(2024, 8, 8)]
 
@@ -122,6 +132,41 @@ def test_bars_equal_a_plain_loop_over_the_raw_lines(source, folder):
         ]  # fmt: skip
         assert row["volume_base"] == pytest.approx(sum(q for _, q in trades), rel=1e-12)
         assert row["volume_quote"] == pytest.approx(sum(p * q for p, q in trades), rel=1e-12)
+
+
+def report_of(source, days, thresholds):
+    needs = dict.fromkeys(("bars_1m_perp", "bars_1m_spot", "mark_index"), "optional")
+    needs |= {"tob_snapshots": "required"}
+    parsed = {dataset: ingest(source, dataset, days) for dataset in needs}
+    frames = {d: p.frame for d, p in parsed.items() if d != "tob_snapshots"}
+    found = findings_frame([f for p in parsed.values() for f in p.findings])
+    agg = aggregate_book(parsed["tob_snapshots"].frame)
+    tables = MarketTables(**frames, tob_1m_agg=agg, raw_findings=found)
+    return examine(tables, days, ["BTCUSDT"], needs, thresholds)
+
+
+def test_d0_tells_what_is_odd_in_a_capture_and_refuses_a_day_of_minutes(source):
+    thresholds = D0Thresholds(**yaml.safe_load(GATES.read_text())["d0"])
+    reports = {days[-1].year: report_of(source, days, thresholds) for days in (SPRING, AUGUST)}
+    told = {
+        year: report.filter((pl.col("count") > 0) & pl.col("check").is_in(CAPTURE_CHECKS))
+        .select("dataset", "check", "count")
+        .rows()
+        for year, report in reports.items()
+    }
+    assert sorted(told[2023]) == [
+        ("bars_1m_perp", "non_market_trades", 1),
+        ("tob_spot", "no_event_time", 8_015),
+    ]
+    assert sorted(told[2024]) == [
+        ("tob_perp", "clock_offset", 6),
+        ("tob_spot", "clock_offset", 6),
+        ("tob_spot", "no_event_time", 28_040),
+    ]
+    (verdict,) = judge_d0(reports[2024], thresholds)[AUGUST[0]]
+    assert verdict.outcome == Outcome.FAIL
+    gaps = ("bars_1m_perp", "bars_1m_spot", "tob_perp", "tob_spot")
+    assert sorted(verdict.reasons) == [f"GAPS:{dataset}" for dataset in gaps]
 
 
 def test_marks_are_those_known_by_each_close(source):
