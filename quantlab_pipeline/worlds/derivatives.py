@@ -1,7 +1,6 @@
-"""Funding, mark and index, open interest: what a venue publishes beside trades.
+"""Mark and index, open interest: what a venue publishes beside trades. Rates are `funding`'s.
 
-The rate that settles is the mean premium of its interval pulled towards the interest rate within a
-clamp, F = P + clamp(I - P); the mark is the index plus the premium's moving average.
+The mark is the index plus the premium's moving average.
 """
 
 from __future__ import annotations
@@ -20,15 +19,12 @@ from quantlab_pipeline.worlds.timing import (
     minute_closes_us,
     normals,
     origin_us,
-    settlement_jitter_us,
-    settlement_minutes,
     symbols_of,
 )
 
 Floats = NDArray[np.float64]
 
 PRICE_DECIMALS = 8
-RATE_DECIMALS = 8
 
 
 def mark_and_index(
@@ -49,8 +45,10 @@ def mark_and_index(
     )
 
 
-def mark_index_table(scenario: Scenario, paths: Paths, mark: Floats, index: Floats) -> pl.DataFrame:
-    """The `mark_index` table: one row per symbol and minute. The premium is the latent basis."""
+def mark_index_table(
+    scenario: Scenario, mark: Floats, index: Floats, premium: Floats
+) -> pl.DataFrame:
+    """The `mark_index` table: one row per symbol and minute, of arrays [I, T]."""
     closes = minute_closes_us(scenario)
     frames = [
         pl.DataFrame(
@@ -60,7 +58,7 @@ def mark_index_table(scenario: Scenario, paths: Paths, mark: Floats, index: Floa
                 "available_at": closes,
                 "mark_price": mark[i],
                 "index_price": index[i],
-                "premium_index": np.round(paths.basis[i, 1:], RATE_DECIMALS),
+                "premium_index": premium[i],
                 "predicted_rate": None,
                 "next_funding_ts": None,
             },
@@ -69,44 +67,6 @@ def mark_index_table(scenario: Scenario, paths: Paths, mark: Floats, index: Floa
         for i, symbol in enumerate(symbols_of(scenario))
     ]
     return pl.concat(frames).with_columns(pl.col("ts", "available_at").cast(TS))
-
-
-def funding_table(
-    scenario: Scenario, seed: int, paths: Paths, effects: Effects, mark: Floats
-) -> pl.DataFrame:
-    """The `funding` table: one row per symbol and settlement, known at its jittered stamp."""
-    minutes = settlement_minutes(scenario)
-    step = 60 * scenario.funding.interval_h
-    stamps = origin_us(scenario) + MINUTE_US * minutes
-    raw = stamps + settlement_jitter_us(scenario, seed)
-    total = np.cumsum(paths.basis, axis=1)
-    premium = (total[:, minutes] - total[:, minutes - step]) / step
-    settled = _rate(scenario, premium, effects.funding)
-    frames = [
-        pl.DataFrame(
-            {
-                "symbol": symbol,
-                "ts": stamps,
-                "available_at": raw[i],
-                "raw_ts": raw[i],
-                "settled_rate": settled[i],
-                "interval_h": np.full(minutes.size, scenario.funding.interval_h, np.int64),
-                "next_funding_ts": stamps + step * MINUTE_US,
-                "mark_price": mark[i, minutes - 1],
-            }
-        )
-        for i, symbol in enumerate(symbols_of(scenario))
-    ]
-    instants = pl.col("ts", "available_at", "raw_ts", "next_funding_ts")
-    return pl.concat(frames).with_columns(instants.cast(TS))
-
-
-def _rate(scenario: Scenario, premium: Floats, extra: Floats) -> Floats:
-    spec = scenario.funding
-    clamp, cap = 1e-4 * spec.clamp_bps, 1e-4 * spec.cap_bps
-    pulled = premium + np.clip(1e-4 * spec.interest_bps - premium, -clamp, clamp)
-    rate: Floats = np.clip(pulled + extra, -cap, cap)
-    return rate.round(RATE_DECIMALS)
 
 
 def open_interest_table(

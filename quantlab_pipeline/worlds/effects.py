@@ -3,7 +3,7 @@
 Sizes: a spread burst multiplies the spread and divides the depth; a depth drop divides the depth
 alone; a volatility burst multiplies the deviation and a volume spike the volume; a wick is an
 excursion inside one minute; dislocations fade in a straight line; open interest jumps within its
-bucket; a funding extreme adds to settled rates.
+bucket; a funding extreme adds to the settled rate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quantlab_pipeline.core.clocks import MINUTE_US
 from quantlab_pipeline.worlds.endings import fall_log
 from quantlab_pipeline.worlds.placement import Onset
 from quantlab_pipeline.worlds.spec import BUCKET_MIN, Scenario
-from quantlab_pipeline.worlds.timing import origin_us, settlement_minutes
+from quantlab_pipeline.worlds.timing import origin_us
 from quantlab_pipeline.worlds.truth import Episode
 
 Floats = NDArray[np.float64]
@@ -27,8 +27,8 @@ Floats = NDArray[np.float64]
 class Effects:
     """Arrays [I, T] unless said otherwise: factors are 1 and additions 0 where nothing happens.
 
-    `wick`, `basis`, `mark` and `drift` in log units, `oi` [I, buckets] in log units, `funding`
-    [I, settlements] as a rate.
+    `wick`, `basis`, `mark` and `drift` in log units, `oi` [I, buckets] in log units, `funding` as
+    a rate, for the settlement at a minute's close.
     """
 
     spread: Floats
@@ -56,10 +56,10 @@ def lay_out(scenario: Scenario, onsets: list[Onset], episodes: tuple[Episode, ..
         mark=np.zeros(shape),
         drift=fall_log(scenario),
         oi=np.zeros((shape[0], shape[1] // BUCKET_MIN)),
-        funding=np.zeros((shape[0], settlement_minutes(scenario).size)),
+        funding=np.zeros(shape),
     )
     for onset, episode in zip(onsets, episodes, strict=True):
-        _lay_out_one(scenario, onset, effects)
+        _lay_out_one(onset, effects)
         first = (episode.drift_from_us - origin_us(scenario)) // MINUTE_US
         last = (episode.drift_to_us - origin_us(scenario)) // MINUTE_US
         if episode.drift_bps:
@@ -68,7 +68,7 @@ def lay_out(scenario: Scenario, onsets: list[Onset], episodes: tuple[Episode, ..
     return effects
 
 
-def _lay_out_one(scenario: Scenario, onset: Onset, effects: Effects) -> None:
+def _lay_out_one(onset: Onset, effects: Effects) -> None:
     spec, row = onset.spec, onset.row
     span = (row, slice(onset.minute, onset.minute + spec.duration_min))
     signed = 1e-4 * spec.size * onset.direction
@@ -92,6 +92,4 @@ def _lay_out_one(scenario: Scenario, onset: Onset, effects: Effects) -> None:
         case "oi_jump":
             effects.oi[row, onset.minute // BUCKET_MIN] += signed
         case "funding_extreme":
-            stamps = settlement_minutes(scenario)
-            held = (stamps >= onset.minute) & (stamps < onset.minute + max(spec.duration_min, 1))
-            effects.funding[row, held] += signed
+            effects.funding[row, onset.minute - 1 : onset.minute - 1 + spec.duration_min] += signed

@@ -13,13 +13,13 @@ from quantlab_pipeline.worlds.bars import hourly, print_bars
 from quantlab_pipeline.worlds.book import write_quotes
 from quantlab_pipeline.worlds.damage import apply_damage
 from quantlab_pipeline.worlds.derivatives import (
-    funding_table,
     mark_and_index,
     mark_index_table,
     open_interest_table,
 )
 from quantlab_pipeline.worlds.effects import lay_out
 from quantlab_pipeline.worlds.endings import end_frames, endings
+from quantlab_pipeline.worlds.funding import funding_table, settle
 from quantlab_pipeline.worlds.guards import check_paths
 from quantlab_pipeline.worlds.paths import draw_paths
 from quantlab_pipeline.worlds.placement import describe, place_episodes
@@ -55,11 +55,12 @@ def generate(scenario: Scenario, seed: int | None = None) -> World:
     paths = draw_paths(scenario, seed, effects)
     check_paths(scenario, paths)
     mark, index = mark_and_index(scenario, seed, paths, effects)
+    premiums = settle(scenario, paths, effects)
     frames = {
         "bars_1m_perp": print_bars(scenario, seed, paths, paths.perp, "perp", effects),
         "bars_1m_spot": print_bars(scenario, seed, paths, paths.spot, "spot", effects),
-        "funding": funding_table(scenario, seed, paths, effects, mark),
-        "mark_index": mark_index_table(scenario, paths, mark, index),
+        "funding": funding_table(scenario, seed, premiums, mark),
+        "mark_index": mark_index_table(scenario, mark, index, premiums.index),
         "open_interest": open_interest_table(scenario, seed, paths, effects, mark),
         "book": write_quotes(scenario, seed, paths, effects),
     }

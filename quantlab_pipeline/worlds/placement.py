@@ -28,7 +28,7 @@ from quantlab_pipeline.worlds.spec import (
 from quantlab_pipeline.worlds.timing import (
     origin_us,
     settlement_jitter_us,
-    settlement_minutes,
+    settlements,
     symbols_of,
 )
 from quantlab_pipeline.worlds.truth import Episode
@@ -115,20 +115,21 @@ def _eligible(scenario: Scenario, spec: EpisodeSpec) -> Mask:
     if spec.kind == "oi_jump":
         ok &= minutes % BUCKET_MIN == 0
     if spec.kind == "funding_extreme":
-        ok &= np.isin(minutes, settlement_minutes(scenario))
+        ok &= np.stack(
+            [np.isin(minutes, settlements(scenario, s).minutes) for s in symbols_of(scenario)]
+        )
     return ok
 
 
-def knowable_us(scenario: Scenario, onset: Onset, jitter_us: NDArray[np.int64]) -> int:
+def knowable_us(scenario: Scenario, onset: Onset, late_us: dict[int, int]) -> int:
     """When the episode could first be known.
 
     A settlement at its published stamp, open interest at its bucket's end plus the delay, anything
-    else at the close of its first minute. `jitter_us` is [I, S].
+    else at the close of its first minute. `late_us`: its settlements, by minute.
     """
     begin = origin_us(scenario) + onset.minute * MINUTE_US
     if onset.spec.kind == "funding_extreme":
-        index = int(np.searchsorted(settlement_minutes(scenario), onset.minute))
-        return begin + int(jitter_us[onset.row, index])
+        return begin + late_us[onset.minute]
     if onset.spec.kind == "oi_jump":
         return begin + BUCKET_MIN * MINUTE_US + scenario.open_interest.delay_s * 1_000_000
     return begin + MINUTE_US
@@ -137,10 +138,12 @@ def knowable_us(scenario: Scenario, onset: Onset, jitter_us: NDArray[np.int64]) 
 def describe(scenario: Scenario, onsets: list[Onset], seed: int) -> tuple[Episode, ...]:
     """The truth's record of each onset, in the same order."""
     symbols = symbols_of(scenario)
+    due = [settlements(scenario, s).minutes.tolist() for s in symbols]
     jitter = settlement_jitter_us(scenario, seed)
+    late = [dict(zip(d, j.tolist(), strict=True)) for d, j in zip(due, jitter, strict=True)]
     episodes = []
     for onset in onsets:
-        known = knowable_us(scenario, onset, jitter)
+        known = knowable_us(scenario, onset, late[onset.row])
         # A decision happens on a whole minute, and its first fill one minute later.
         begin = -(-known // MINUTE_US) * MINUTE_US + MINUTE_US
         drift = onset.spec.drift

@@ -143,10 +143,22 @@ class BasisSpec(Spec):
     slow_half_life_h: float = Field(default=24, gt=0)
 
 
+IntervalH = Literal[1, 2, 4, 8]
+
+
+class IntervalChange(Spec):
+    """From the midnight that opens `day`, `symbol` (all, where none is named) settles otherwise."""
+
+    day: date
+    interval_h: IntervalH
+    symbol: str | None = None
+
+
 class FundingSpec(Spec):
     """Settlement every `interval_h`; the rate is the mean premium pulled towards the interest."""
 
-    interval_h: Literal[1, 2, 4, 8] = 8
+    interval_h: IntervalH = 8
+    interval_changes: tuple[IntervalChange, ...] = ()
     interest_bps: float = Field(default=1.0, ge=-10, le=10)
     clamp_bps: float = Field(default=0.5, ge=0, le=10)
     cap_bps: float = Field(default=200, gt=0)
@@ -266,6 +278,15 @@ class Scenario(Spec):
         """Every day of the world, the last one perhaps in part."""
         return days_between(self.first_day, self.last_day)
 
+    def funding_interval_h(self, symbol: str, day: date) -> int:
+        """The funding interval of `symbol` on `day`; of two changes on one day, its own counts."""
+        made = [
+            (c.day, c.symbol is not None, c.interval_h)
+            for c in self.funding.interval_changes
+            if c.day <= day and c.symbol in {None, symbol}
+        ]
+        return max(made, key=lambda m: m[:2])[2] if made else self.funding.interval_h
+
     def span_min(self, kind: EpisodeKind) -> int:
         """How long an episode of `kind` lasts at most; a jump of open interest fills its bucket."""
         longest = max((e.duration_min for e in self.episodes if e.kind == kind), default=0)
@@ -327,6 +348,17 @@ class Scenario(Spec):
                 raise ValueError(f"{symbol.symbol} must fall and end inside the world")
             if any(e.market_wide_share for e in self.episodes):
                 raise ValueError("an episode of the whole market needs symbols that do not end")
+        return self
+
+    @model_validator(mode="after")
+    def _interval_changes_fit(self) -> Scenario:
+        symbols = {s.symbol for s in self.symbols}
+        changes = [(c.symbol, c.day) for c in self.funding.interval_changes]
+        if len(set(changes)) < len(changes):
+            raise ValueError("two changes of the funding interval share a symbol and day")
+        for symbol, day in changes:
+            if symbol not in {None, *symbols} or day not in self.days:
+                raise ValueError("a change of the funding interval is outside the world")
         return self
 
     @model_validator(mode="after")

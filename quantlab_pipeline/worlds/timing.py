@@ -5,10 +5,13 @@ Minute j is the interval (origin + j min, origin + (j + 1) min]; its stamp is it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
+
 import numpy as np
 from numpy.typing import NDArray
 
-from quantlab_pipeline.core.clocks import MINUTE_US, to_us
+from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE_US, to_us
 from quantlab_pipeline.core.seeds import generator
 from quantlab_pipeline.worlds.spec import Scenario
 
@@ -32,20 +35,40 @@ def minute_closes_us(scenario: Scenario) -> Ints:
     return origin_us(scenario) + MINUTE_US * minutes
 
 
-def settlement_minutes(scenario: Scenario) -> Ints:
-    """Minutes after the origin at which funding settles [S]; never the origin itself."""
-    step = 60 * scenario.funding.interval_h
-    return np.arange(step, scenario.duration_min + 1, step, dtype=np.int64)
+@dataclass(frozen=True, slots=True)
+class Settlements:
+    """One symbol's settlements [S]: minutes after the origin, and hours of the interval before."""
+
+    minutes: Ints
+    interval_h: Ints
 
 
-def settlement_jitter_us(scenario: Scenario, seed: int) -> Ints:
-    """How late each settlement is stamped [I, S], in whole milliseconds, as microseconds."""
-    n = settlement_minutes(scenario).size
-    rows = [
-        generator(seed, "funding_jitter", s).integers(0, scenario.funding.jitter_ms + 1, n)
+def settlements(scenario: Scenario, symbol: str) -> Settlements:
+    """When `symbol` settles: whole intervals from each day's midnight; never the origin itself.
+
+    A change of interval begins at the midnight that opens its day.
+    """
+    minutes, hours = [], []
+    for day in range(-(-scenario.duration_min // DAY_MINUTES)):
+        interval_h = scenario.funding_interval_h(symbol, scenario.first_day + timedelta(days=day))
+        step = 60 * interval_h
+        due = DAY_MINUTES * day + np.arange(step, DAY_MINUTES + 1, step, dtype=np.int64)
+        due = due[due <= scenario.duration_min]
+        minutes.append(due)
+        hours.append(np.full(due.size, interval_h, np.int64))
+    return Settlements(np.concatenate(minutes), np.concatenate(hours))
+
+
+def settlement_jitter_us(scenario: Scenario, seed: int) -> list[Ints]:
+    """How late each settlement of each symbol is stamped, in whole milliseconds, as µs."""
+    most = scenario.funding.jitter_ms + 1
+    return [
+        1000
+        * generator(seed, "funding_jitter", s).integers(
+            0, most, settlements(scenario, s).minutes.size
+        )
         for s in symbols_of(scenario)
     ]
-    return np.stack(rows).astype(np.int64) * 1000
 
 
 def normals(seed: int, name: str, symbols: tuple[str, ...], *shape: int) -> Floats:
