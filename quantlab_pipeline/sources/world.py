@@ -30,6 +30,7 @@ from quantlab_pipeline.sources.archive.layout import (
 )
 from quantlab_pipeline.sources.archive.source import BinanceArchive
 from quantlab_pipeline.sources.zipped_csv import Format
+from quantlab_pipeline.worlds.damage.pick import FILED_ON
 from quantlab_pipeline.worlds.market import World, generate
 from quantlab_pipeline.worlds.spec import Scenario
 
@@ -151,10 +152,14 @@ def _daily(
     stamp: str,
     columns: Callable[[pl.DataFrame, bool], pl.DataFrame],
 ) -> Iterator[tuple[str, _Csv]]:
-    """One file a symbol and calendar day of `stamp`, rows in the order of the frame."""
-    parts = frame.with_columns(pl.col(stamp).dt.date().alias("_date")).partition_by(
-        "symbol", "_date", as_dict=True, maintain_order=True
-    )
+    """One file a symbol and calendar day of `stamp`, rows in the order of the frame.
+
+    A row that is filed on another day stands in that day's file.
+    """
+    misfiled = pl.col(FILED_ON) if FILED_ON in frame.columns else pl.lit(None, pl.Date)
+    parts = frame.with_columns(
+        pl.coalesce(misfiled, pl.col(stamp).dt.date()).alias("_date")
+    ).partition_by("symbol", "_date", as_dict=True, maintain_order=True)
     form = {METRICS: codec.METRICS, BOOK: codec.BOOK_TICKER}.get(kind, codec.KLINES)
     for (symbol, day), rows in parts.items():
         micro = market == SPOT and day >= SPOT_MICROSECONDS_FROM

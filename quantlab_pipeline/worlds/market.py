@@ -11,7 +11,7 @@ import polars as pl
 
 from quantlab_pipeline.worlds.bars import hourly, print_bars
 from quantlab_pipeline.worlds.book import write_quotes
-from quantlab_pipeline.worlds.damage import apply_damage
+from quantlab_pipeline.worlds.damage.apply import apply_damage
 from quantlab_pipeline.worlds.derivatives import (
     mark_and_index,
     mark_index_table,
@@ -34,7 +34,8 @@ class World:
 
     `frames` holds bars_1m_perp, bars_1m_spot, funding, mark_index, open_interest (columns of the
     lake's tables, sorted by symbol and ts unless damaged), `book` (quotes written on change), and
-    bars_1h_perp and bars_1h_spot, the whole hours of the bars before any damage was done to them.
+    bars_1h_perp and bars_1h_spot, the whole hours of the bars before any damage was done to them. A
+    damaged frame may have the column `filed_on`: the day in whose file a misfiled row stands.
     """
 
     scenario: Scenario

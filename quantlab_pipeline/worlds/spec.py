@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from quantlab_pipeline.core.clocks import DAY_MINUTES, day_start, days_between
 from quantlab_pipeline.core.spec import Spec
-from quantlab_pipeline.worlds.damage_spec import DamageSpec, Leg
+from quantlab_pipeline.worlds.damage.spec import DamageSpec, Leg
 
 MAX_PACKING = 0.65
 """Largest share of a lane's time that minimum spacings may fill; random packing jams at 0.7476

@@ -41,10 +41,12 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Damage as it was done: `count` rows at the stamps `places_us` (original `ts`, ascending).
+    """Damage as it was done: `count` rows at the stamps `places_us`, ascending.
 
-    For a stale burst the places are the quotes that are gone and `spans_us` the silent stretches,
-    from the last quote before to the first one after.
+    A place is the `ts` that a reader sees: of a row that is gone the one it had, of a row that was
+    moved the one it has now, of a misfiled row its own, on the day before. Of a book the places are
+    the messages that were changed, or are gone; `spans_us` are the stretches for which damaged
+    quotes stood, or, for a stale burst, from the last quote before it to the first one after.
     """
 
     kind: str
