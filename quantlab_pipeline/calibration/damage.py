@@ -83,8 +83,8 @@ def openings(damage: Damage, _grid_s: int) -> Seen:
 
 
 def hours(damage: Damage, _grid_s: int) -> Seen:
-    """Each hour of the clock that was touched, once, at its end."""
-    return _seen({_up(p, HOUR_US) for p in damage.places_us})
+    """Each hour of the clock whose minutes were touched, once, at its end."""
+    return _seen({_up(p // MINUTE_US * MINUTE_US, HOUR_US) for p in damage.places_us})
 
 
 def messages(damage: Damage, _grid_s: int) -> Seen:
@@ -105,7 +105,7 @@ def standing(damage: Damage, grid_s: int) -> Seen:
 
 
 def ageing(damage: Damage, grid_s: int) -> Seen:
-    """Grid instants in a silence whose quote had become stale, at the ends of their minutes."""
+    """Grid instants at which the quote before a silence was stale, at the ends of their minutes."""
     grid = grid_s * SECOND_US
     old = (
         t
@@ -139,32 +139,38 @@ class Sign:
     sure: bool = True
 
 
-_TOTALS = Sign("totals_mismatch", hours, sure=False)
+_TOTALS = Sign("totals_mismatch", hours)
+_UNCOVERED = Sign("totals_uncovered", hours)
 _BOOK = Sign("tob_mismatch", minutes, beside=True)
 _BOOK_PERHAPS = Sign("tob_mismatch", minutes, beside=True, sure=False)
 _APART_PERHAPS = Sign("price_apart", sure=False)
+_MARKS_PERHAPS = (_APART_PERHAPS, Sign("index_price_apart", sure=False))
 _GAPS = Sign("gaps", holes)
 _MARK_GAPS = Sign("mark_index_gap", holes)
-_STILL = (_TOTALS, _BOOK_PERHAPS, _APART_PERHAPS)
+_LEVEL_PERHAPS = (_BOOK_PERHAPS, _APART_PERHAPS)
 
 SIGNS: dict[str, tuple[Sign, ...]] = {
-    "gap": (_GAPS, _TOTALS),
-    "late_listing": (_GAPS, _TOTALS),
-    "early_end": (_GAPS, _TOTALS),
+    "gap": (_GAPS, _UNCOVERED),
+    "late_listing": (_GAPS, _UNCOVERED),
+    "early_end": (_GAPS, _UNCOVERED),
     "duplicate_rows": (Sign("duplicates"),),
     "non_monotone": (Sign("non_monotone"),),
-    "off_grid": (Sign("misaligned"), _GAPS, _TOTALS),
+    "off_grid": (Sign("misaligned"), _GAPS, _UNCOVERED),
     "foreign_rows": (Sign("outside_file", openings),),
-    "missing_value": (Sign("non_positive_price"), _GAPS, _TOTALS),
-    "broken_extremes": (Sign("ohlc_inconsistent"), _GAPS, _TOTALS),
-    "negative_volume": (Sign("negative_volume"), _GAPS, _TOTALS),
+    "missing_value": (Sign("non_positive_price"), _GAPS, _UNCOVERED),
+    "broken_extremes": (Sign("ohlc_inconsistent"), _GAPS, _UNCOVERED),
+    "negative_volume": (Sign("negative_volume"), _GAPS, _UNCOVERED),
     "unit_error": (Sign("unit_shift"), _BOOK, _TOTALS),
     "volume_unit": (Sign("totals_mismatch", hours),),
-    "time_shift": (Sign("timezone_shift"), *_STILL),
-    "late_clock": (Sign("minute_shift"), *_STILL),
+    "time_shift": (Sign("timezone_shift"), _TOTALS, *_LEVEL_PERHAPS),
+    "late_clock": (Sign("minute_shift"), _TOTALS, *_LEVEL_PERHAPS),
     "price_outlier": (Sign("outliers"), _BOOK, _TOTALS),
-    "zero_volume_run": (Sign("zero_volume_run"), *_STILL),
-    "frozen_price": (Sign("frozen_price"), *_STILL),
+    "zero_volume_run": (Sign("zero_volume_run"), _TOTALS, *_LEVEL_PERHAPS),
+    "frozen_price": (
+        Sign("frozen_price"),
+        Sign("totals_mismatch", hours, sure=False),
+        *_LEVEL_PERHAPS,
+    ),
     "perp_apart": (Sign("price_apart"), _BOOK, _TOTALS),
     "spot_apart": (Sign("price_apart"), _BOOK, _TOTALS),
     "mark_apart": (Sign("price_apart"),),
@@ -178,14 +184,14 @@ SIGNS: dict[str, tuple[Sign, ...]] = {
     "crossed_quotes": (Sign("crossed_quotes", messages), Sign("crossed", standing)),
     "locked_quotes": (Sign("locked_quotes", messages), Sign("locked", standing)),
     "invalid_quotes": (Sign("invalid_quotes", messages), Sign("invalid", standing)),
-    "late_quotes": (Sign("non_monotone", messages),),
+    "late_quotes": (Sign("non_monotone", messages), Sign("stale", ageing), Sign("silent", mute)),
     "stale_burst": (Sign("stale", ageing), Sign("silent", mute)),
     "book_apart": (Sign("tob_mismatch", minutes),),
 }
 """What D0 must say of each kind of damage: first the check it is for, then what follows from it.
 
-A row that is set aside is also missing; a minute that is wrong is also wrong beside its book, and
-in the total of its hour.
+A row that is set aside is also missing, and its hour has no total to be held against; a minute that
+is wrong is also wrong beside its book, and in the total of its hour; a late quote never stands.
 """
 
 SIGNS_IN: dict[tuple[str, str], tuple[Sign, ...]] = {
@@ -199,6 +205,9 @@ SIGNS_IN: dict[tuple[str, str], tuple[Sign, ...]] = {
     ("off_grid", "funding"): (Sign("misaligned"), Sign("missing_settlement", holes)),
     ("missing_value", "open_interest"): (Sign("non_positive_oi"), Sign("oi_holes")),
     ("missing_value", "funding"): (Sign("funding_out_of_range"), Sign("missing_settlement")),
+    ("unit_error", "mark_index"): (Sign("unit_shift"),),
+    ("time_shift", "mark_index"): (Sign("timezone_shift"), *_MARKS_PERHAPS),
+    ("late_clock", "mark_index"): (Sign("minute_shift"), *_MARKS_PERHAPS),
     ("frozen_price", "mark_index"): (Sign("frozen_price"), _APART_PERHAPS),
 }  # fmt: skip
 """The same where a table has names, or consequences, of its own."""
@@ -238,7 +247,8 @@ def grade_damage(damage: Sequence[Damage], qa_report: pl.DataFrame, grid_s: int 
             if sign.sure:
                 explained.add(key)
                 same = wanted.places == got.places
-                graded.append((item.kind, *key, i > 0, wanted.count, got.count, same))
+                if i == 0 or wanted.count or got.count:
+                    graded.append((item.kind, *key, i > 0, wanted.count, got.count, same))
             elif got.places <= wanted.places:
                 explained.add(key)
     left = [(*key, seen.count, min(seen.places, default=None)) for key, seen in findings.items()

@@ -46,7 +46,7 @@ class Damage:
     A place is the `ts` that a reader sees: of a row that is gone the one it had, of a row that was
     moved the one it has now, of a misfiled row its own, on the day before. Of a book the places are
     the messages that were changed, or are gone; `spans_us` are the stretches for which damaged
-    quotes stood, or, for a stale burst, from the last quote before it to the first one after.
+    quotes stood, or, where quotes are gone or late, from the last one before to the first after.
     """
 
     kind: str

@@ -70,14 +70,19 @@ def invalid(frame: pl.DataFrame, rows: Rows, item: Any, draw: np.random.Generato
 
 
 def late(frame: pl.DataFrame, rows: Rows, item: Any, draw: np.random.Generator) -> Outcome:
-    """The places are the earlier quotes of each pair: they come after the later ones."""
+    """The places are the earlier quotes of each pair: they come after the later ones.
+
+    The spans reach from the quote before a pair to its later one: a late quote never stands.
+    """
     stamps = stamps_us(frame, rows)
     pairs = rows[EDGE_ROWS:-EDGE_ROWS:2]
     differ = stamps[EDGE_ROWS:-EDGE_ROWS:2] < stamps[EDGE_ROWS + 1 : -EDGE_ROWS + 1 : 2]
     early = some(pairs[differ], item.n_pairs, draw, item)
     order = np.arange(frame.height)
     order[early], order[early + 1] = early + 1, early
-    return Outcome(frame[order], stamps_us(frame, early))
+    before, after = stamps_us(frame, early - 1), stamps_us(frame, early + 1)
+    spans = tuple(zip(before.tolist(), after.tolist(), strict=True))
+    return Outcome(frame[order], stamps_us(frame, early), spans)
 
 
 def silence(frame: pl.DataFrame, rows: Rows, item: Any, draw: np.random.Generator) -> Outcome:
