@@ -240,8 +240,9 @@ def test_a_reader_that_mends_silently_is_caught(monkeypatch, mutant, symbol, kin
     mutant(monkeypatch)
     report = report_of(*read(source, days, [symbol]), days, [symbol], GRID_S)
     damage = [d for d in truth.damage if d.symbol == symbol]
-    missed = grade_damage(damage, report, GRID_S).missed
-    assert kinds <= set(missed["kind"])
+    grade = grade_damage(damage, report, GRID_S)
+    assert kinds <= set(grade.missed["kind"])
+    assert grade.found.height > grade.missed.height
 
 
 # --- the seal -----------------------------------------------------------------------------------
