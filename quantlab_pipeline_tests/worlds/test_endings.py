@@ -59,6 +59,8 @@ def test_after_its_end_a_symbol_has_no_row_in_any_table():
     end = from_us(end_us(world))
     assert last.pop("book") < end, "the last quote is in force at the end"
     assert last.pop("funding") == end - timedelta(minutes=5), "the settlement of 08:00"
+    hourly = {last.pop(f"bars_1h_{leg}") for leg in ("perp", "spot")}
+    assert hourly == {end - timedelta(minutes=5)}, "its last whole hour"
     assert set(last.values()) == {end}
     assert set(last) == {"bars_1m_perp", "bars_1m_spot", "mark_index", "open_interest"}
 
