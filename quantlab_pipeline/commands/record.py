@@ -18,8 +18,8 @@ from rich.markup import escape
 
 from quantlab_pipeline.core.clocks import MINUTE
 from quantlab_pipeline.core.seeds import generator
-from quantlab_pipeline.sources.capture.feed import Feed, RecorderError, feeds
-from quantlab_pipeline.sources.capture.recorder import Recorder, Status
+from quantlab_pipeline.sources.recorder.feed import Feed, RecorderError, feeds
+from quantlab_pipeline.sources.recorder.recorder import Recorder, Status
 
 NsClock = Callable[[], int]
 _STOPS = (signal.SIGINT, signal.SIGTERM)

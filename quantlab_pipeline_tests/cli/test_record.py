@@ -15,12 +15,12 @@ import pytest
 
 from quantlab_pipeline.commands.record import _words
 from quantlab_pipeline.sources.base import DiskTree
-from quantlab_pipeline.sources.capture.recorder import Status
 from quantlab_pipeline.sources.capture.source import Capture
 from quantlab_pipeline.sources.capture.unzip import WholeLines
-from quantlab_pipeline.sources.capture.writer import Account
+from quantlab_pipeline.sources.recorder.recorder import Status
+from quantlab_pipeline.sources.recorder.writer import Account
 from quantlab_pipeline_tests.sources.builders import ingest
-from quantlab_pipeline_tests.sources.capture import venue as v
+from quantlab_pipeline_tests.sources.recorder import venue as v
 
 MAX_GROWTH_MB = 25
 """What 150,000 more messages may add; kept in memory they would be 60 MB."""

@@ -20,6 +20,7 @@ from quantlab_pipeline.research.market_data.corrections import known_since
 from quantlab_pipeline.research.market_data.parsed import ParsedTable
 from quantlab_pipeline.sources.archive.layout import archive_file
 from quantlab_pipeline.sources.base import Source
+from quantlab_pipeline.sources.capture.layout import capture_file
 from quantlab_pipeline.sources.remote.pages import file_days
 from quantlab_pipeline.storage.raw_store import FileRawSink
 
@@ -87,6 +88,8 @@ def _covers(name: str, day: date) -> bool:
     """Whether a file is one of `day`; of a layout without dates every file is."""
     if (span := file_days(name)) is not None:
         return span[0] <= day <= span[1]
+    if (capture := capture_file(name)) is not None:
+        return capture.bears_on(day)
     file = archive_file(name)
     return file is None or file.first <= day <= file.last
 

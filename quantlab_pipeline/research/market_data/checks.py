@@ -36,6 +36,7 @@ CAPTURE_FAULTS = (
     "sequence_gaps",
     "garbage_lines",
     "truncated_file",
+    "non_market_trades",
 )
 """What only a recorded stream can have: in the report where it was found, never as a zero."""
 

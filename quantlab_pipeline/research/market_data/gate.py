@@ -43,6 +43,7 @@ _COUNTED = (
     "no_event_time",
     "sequence_gaps",
     "truncated_file",
+    "non_market_trades",
 )
 """Shown and held against no threshold: what they do to a day, other checks measure."""
 

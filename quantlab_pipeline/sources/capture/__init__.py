@@ -1,1 +1,1 @@
-"""Websocket messages kept as they came: the recorder that writes, the source that reads them."""
+"""Captures of websocket streams: raw lines with local stamps, and a folder of them as a source."""

@@ -25,6 +25,7 @@ PERP_ONLY = {"bars_1m_perp": "required"}
 THREE = PERP_ONLY | {"bars_1m_spot": "required", "mark_index": "optional"}
 CLOSES = b.path()
 BESIDE = {"tob_perp": CAPTURE_FAULTS, "tob_spot": CAPTURE_FAULTS, "bars_1m_perp": HINDSIGHT}
+"""Checks that are in a report only where something was found."""
 
 
 def look(needs=PERP_ONLY, days=(b.DAY,), symbols=(b.SYMBOL,), **tables) -> pl.DataFrame:

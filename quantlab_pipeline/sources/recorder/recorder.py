@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quantlab_pipeline.sources.capture.backlog import Backlog
 from quantlab_pipeline.sources.capture.control import STARTED, STOPPED
-from quantlab_pipeline.sources.capture.feed import Feed, RecorderError
-from quantlab_pipeline.sources.capture.listener import Holes, Listener, NsClock, Patience
-from quantlab_pipeline.sources.capture.writer import Account, Writer
+from quantlab_pipeline.sources.recorder.backlog import Backlog
+from quantlab_pipeline.sources.recorder.feed import Feed, RecorderError
+from quantlab_pipeline.sources.recorder.listener import Holes, Listener, NsClock, Patience
+from quantlab_pipeline.sources.recorder.writer import Account, Writer
 
 _END_S = 5.0
 """How long connections may take to say goodbye; what they still send then is not waited for."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantlab_pipeline.sources.capture.hourly import HOUR_NS, HourlyFiles
 from quantlab_pipeline.sources.capture.unzip import WholeLines
+from quantlab_pipeline.sources.recorder.hourly import HOUR_NS, HourlyFiles
 
 START_NS = 1_723_118_400 * 10**9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from quantlab_pipeline.sources.capture.backlog import OVERHEAD_BYTES, Backlog, Entry
+from quantlab_pipeline.sources.recorder.backlog import OVERHEAD_BYTES, Backlog, Entry
 
 
 def entry(k: int) -> Entry:

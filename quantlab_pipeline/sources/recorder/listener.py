@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from quantlab_pipeline.sources.capture.backlog import Backlog, Entry
 from quantlab_pipeline.sources.capture.control import (
     DISCONNECTED,
     RECONNECTED,
@@ -21,7 +20,8 @@ from quantlab_pipeline.sources.capture.control import (
     binary_text,
     control_text,
 )
-from quantlab_pipeline.sources.capture.feed import Feed, is_one_line
+from quantlab_pipeline.sources.recorder.backlog import Backlog, Entry
+from quantlab_pipeline.sources.recorder.feed import Feed, is_one_line
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

@@ -13,11 +13,11 @@ import polars as pl
 import pytest
 
 from quantlab_pipeline.sources.base import DiskTree
-from quantlab_pipeline.sources.capture.feed import RecorderError, feeds
-from quantlab_pipeline.sources.capture.recorder import Recorder
 from quantlab_pipeline.sources.capture.source import Capture
+from quantlab_pipeline.sources.recorder.feed import RecorderError, feeds
+from quantlab_pipeline.sources.recorder.recorder import Recorder
 from quantlab_pipeline_tests.sources.builders import ingest
-from quantlab_pipeline_tests.sources.capture import venue as v
+from quantlab_pipeline_tests.sources.recorder import venue as v
 
 HOUR_NS = 3600 * 10**9
 START_NS = 1_723_118_400 * 10**9

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from quantlab_pipeline.sources.capture.backlog import Entry
-from quantlab_pipeline.sources.capture.feed import Feed
-from quantlab_pipeline.sources.capture.writer import Writer
-from quantlab_pipeline_tests.sources.capture import venue as v
+from quantlab_pipeline.sources.recorder.backlog import Entry
+from quantlab_pipeline.sources.recorder.feed import Feed
+from quantlab_pipeline.sources.recorder.writer import Writer
+from quantlab_pipeline_tests.sources.recorder import venue as v
 
 START_NS = 1_723_118_400 * 10**9
 SECOND_NS = 10**9

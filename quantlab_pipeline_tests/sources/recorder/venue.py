@@ -12,8 +12,8 @@ from pathlib import Path
 
 from websockets.asyncio.server import ServerConnection, serve
 
-from quantlab_pipeline.sources.capture.feed import ROUTES, Feed
-from quantlab_pipeline.sources.capture.recorder import Pace, Patience, Recorder, Status
+from quantlab_pipeline.sources.recorder.feed import ROUTES, Feed
+from quantlab_pipeline.sources.recorder.recorder import Pace, Patience, Recorder, Status
 
 SYMBOL = "BTCUSDT"
 DROP, CLOSE, HANG = object(), object(), object()

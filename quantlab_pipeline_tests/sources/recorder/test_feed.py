@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quantlab_pipeline.sources.capture.feed import (
+from quantlab_pipeline.sources.recorder.feed import (
     SYMBOLS_A_FEED,
     Message,
     RecorderError,
@@ -12,8 +12,8 @@ from quantlab_pipeline.sources.capture.feed import (
     is_one_line,
     read_message,
 )
-from quantlab_pipeline.sources.capture.listener import Listener, Patience
-from quantlab_pipeline_tests.sources.capture import venue as v
+from quantlab_pipeline.sources.recorder.listener import Listener, Patience
+from quantlab_pipeline_tests.sources.recorder import venue as v
 
 
 def test_a_market_is_asked_for_all_its_streams_in_one_address():

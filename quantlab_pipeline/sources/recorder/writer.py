@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from quantlab_pipeline.core.clocks import MINUTE_US
-from quantlab_pipeline.sources.capture.backlog import Entry
 from quantlab_pipeline.sources.capture.control import CLOCK, control_text
-from quantlab_pipeline.sources.capture.feed import ID_OF, Feed, read_message
-from quantlab_pipeline.sources.capture.hourly import HourlyFiles
 from quantlab_pipeline.sources.capture.lines import AGG_TRADE
 from quantlab_pipeline.sources.capture.offsets import Offsets, as_us
 from quantlab_pipeline.sources.capture.sequence import Sequence
+from quantlab_pipeline.sources.recorder.backlog import Entry
+from quantlab_pipeline.sources.recorder.feed import ID_OF, Feed, read_message
+from quantlab_pipeline.sources.recorder.hourly import HourlyFiles
 
 _Stream = tuple[str, str, str]
 
