@@ -41,7 +41,10 @@ def write_quotes(scenario: Scenario, seed: int, paths: Paths, effects: Effects) 
     legs = {"perp": paths.perp, "spot": paths.spot}
     reach = {k: extremes(paths, legs[k], seed, effects.wick) for k in book.legs}
     frames = []
+    quoted = {s.symbol for s in paths.symbols} if book.symbols is None else set(book.symbols)
     for row, symbol in enumerate(paths.symbols):
+        if symbol.symbol not in quoted:
+            continue
         for kind in sorted(book.legs):
             low, high = reach[kind]
             minutes = _minutes(

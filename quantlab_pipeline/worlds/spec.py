@@ -183,10 +183,12 @@ class MarkSpec(Spec):
 class BookSpec(Spec):
     """Top of book, written on change: round(60 / change_mean_s) quotes a minute, at least one.
 
-    Days are inclusive and default to the whole world. The calm spread is `calm_spread_ticks`.
+    Days are inclusive and default to the whole world, `symbols` to all. The calm spread is
+    `calm_spread_ticks`.
     """
 
     legs: tuple[Leg, ...] = ("perp",)
+    symbols: tuple[str, ...] | None = None
     change_mean_s: float = Field(gt=0.05, le=60)
     first_day: date | None = None
     last_day: date | None = None
@@ -336,6 +338,9 @@ class Scenario(Spec):
         last = self.book.last_day or self.last_day
         if not self.first_day <= first <= last <= self.last_day:
             raise ValueError("the book's days must lie inside the world")
+        strangers = set(self.book.symbols or ()) - {s.symbol for s in self.symbols}
+        if strangers:
+            raise ValueError(f"the book names {min(strangers)}, which is no symbol of the world")
         return self
 
     @model_validator(mode="after")

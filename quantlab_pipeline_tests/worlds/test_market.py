@@ -100,6 +100,15 @@ def test_another_seed_gives_another_world():
     assert all(other[name] != digest for name, digest in digests(world()).items())
 
 
+def test_a_book_of_some_symbols_is_theirs_as_if_all_had_one():
+    whole = world()
+    second = whole.scenario.symbols[1].symbol
+    book = whole.scenario.book.model_copy(update={"symbols": (second,)})
+    some = generate(whole.scenario.model_copy(update={"book": book}), 3).frames["book"]
+    assert some.height == whole.frames["book"].height / 2
+    assert some.equals(whole.frames["book"].filter(symbol=second))
+
+
 def test_a_symbol_does_not_depend_on_its_neighbours_book():
     blind = generate(world().scenario.model_copy(update={"book": None}), 3)
     assert blind.frames["book"].is_empty()
