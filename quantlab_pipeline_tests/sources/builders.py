@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import polars as pl
 
 from quantlab_pipeline.core.errors import SourceError
 from quantlab_pipeline.core.fingerprints import digest_bytes
 from quantlab_pipeline.core.ports import RawFile
+from quantlab_pipeline.core.seeds import generator
 from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.sources.base import MemoryTree, Source
 from quantlab_pipeline.sources.zipped_csv import Format
@@ -66,6 +68,23 @@ def klines(day: date, minutes: int = 1440, first: int = 0, price: float = 100.0)
         pl.lit(1.0).alias("taker_buy_volume"),
         pl.lit(price).alias("taker_buy_quote_volume"),
         pl.lit(0).alias("ignore"),
+    )
+
+
+def moving_klines(day: date, seed: int) -> pl.DataFrame:
+    """A day of candles whose every number differs, some to their last bit."""
+    random = generator(seed, day.isoformat())
+    close = 100.0 * np.exp(np.cumsum(random.normal(0, 1e-3, 1440)))
+    volume = random.gamma(2.0, 3.0, 1440)
+    return klines(day).with_columns(
+        open=close * 0.999,
+        high=close * (1 + random.random(1440) / 100),
+        low=close * 0.99,
+        close=close,
+        volume=volume,
+        quote_volume=volume * close,
+        count=random.integers(0, 500, 1440),
+        taker_buy_volume=volume / 3,
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -32,23 +31,6 @@ NOW = datetime(2024, 3, 2, 12, tzinfo=UTC)
 REST_DATASETS = ("bars_1m_perp", "bars_1m_spot", "funding", "mark_index", "open_interest")
 
 Files = dict[str, tuple[pl.DataFrame, codec.Format]]
-
-
-def candles(day: date, seed: int) -> pl.DataFrame:
-    """A day of candles whose every number differs, some to their last bit."""
-    random = generator(seed, day.isoformat())
-    close = 100.0 * np.exp(np.cumsum(random.normal(0, 1e-3, 1440)))
-    volume = random.gamma(2.0, 3.0, 1440)
-    return b.klines(day).with_columns(
-        open=close * 0.999,
-        high=close * (1 + random.random(1440) / 100),
-        low=close * 0.99,
-        close=close,
-        volume=volume,
-        quote_volume=volume * close,
-        count=random.integers(0, 500, 1440),
-        taker_buy_volume=volume / 3,
-    )
 
 
 class Market:
@@ -77,7 +59,7 @@ class Market:
         return b.tree(chosen)
 
     def _candles(self, dataset: str, market: str, kind: str, endpoint: str, seed: int) -> None:
-        frames = {d: candles(d, seed) for d in DAYS}
+        frames = {d: b.moving_klines(d, seed) for d in DAYS}
         for day, frame in frames.items():
             name = archive_name(market, kind, b.SYMBOL, day, daily=True)
             self.files[dataset][name] = (frame, codec.KLINES)

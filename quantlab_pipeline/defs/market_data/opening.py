@@ -69,14 +69,15 @@ def _binance(market: MarketSpec, folder: Path) -> Source:
 
     rest = None
     if not remote_disabled(os.environ):
-        rest = _rest(os.environ.get(UM_URL, ""), os.environ.get(SPOT_URL, ""))
+        rest = rest_of(os.environ.get(UM_URL, ""), os.environ.get(SPOT_URL, ""))
     return Binance(
         mirror_tree(folder), rest, grid_s=market.tob_grid_s, oi_delay_s=market.oi_delay_s
     )
 
 
 @cache
-def _rest(um_url: str, spot_url: str) -> BinanceRest:
+def rest_of(um_url: str, spot_url: str) -> BinanceRest:
+    """The process's client of the venue's interface; an empty address is the venue's own."""
     from quantlab_pipeline.sources.remote.binance_rest import BinanceRest, RestSettings
     from quantlab_pipeline.sources.remote.http import HttpClient, HttpSettings
 
