@@ -64,7 +64,8 @@ class Part:
         if status == 200:
             self._empty()
         self._validator = _validator(headers)
-        with self._path.open("ab") as file:
+        # Unbuffered: what came is on disk also where the process is killed in the next read.
+        with self._path.open("ab", buffering=0) as file:
             for chunk in chunks:
                 file.write(chunk)
                 self.received += len(chunk)

@@ -90,10 +90,8 @@ def test_d0_says_of_the_half_day_what_is_missing_and_what_stood_still(bybit):
     }
     verdict = judge_d0(report, limits, GRID_S)[DAY][0]
     assert verdict.outcome is Outcome.FAIL
-    assert set(verdict.reasons) == {
-        "GAPS:bars_1m_perp", "SILENT:tob_perp", "SILENT:tob_spot",
-        "STALE:tob_perp", "STALE:tob_spot",
-    }  # fmt: skip
+    assert set(verdict.reasons) == {"GAPS:bars_1m_perp", "STALE:tob_perp", "STALE:tob_spot"}
+    assert verdict.measured["tob_perp.silent"] == (980.0, None), "one quote a minute is the most"
 
 
 def test_the_basis_is_of_mids_that_stood_at_the_same_close(bybit):

@@ -54,7 +54,8 @@ def test_any_limit_at_either_end_gives_the_same_rows_once(series, cap, newest, m
     around = [first - step, *grid, last + step]
     got, pages = ask(endpoint, around, b.DAY, cap, newest)
     assert sorted(got) == sorted(grid)
-    assert pages <= len(grid) // cap + 3
+    # A hole at the edge of a page costs one more, which finds it empty.
+    assert pages <= len(grid) // cap + 3 + len(missing)
 
 
 @settings(max_examples=6, deadline=None)
