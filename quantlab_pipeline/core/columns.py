@@ -79,7 +79,12 @@ class TableSchema:
                 table=self.name,
                 columns=missing,
             )
-        return frame.select(self.names).sort(*self.key)
+        return self.in_order(frame.select(self.names))
+
+    def in_order(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`frame` sorted by the key; itself, not a copy, where it is already."""
+        keys = frame.select(self.key)
+        return frame if keys.equals(keys.sort(*self.key)) else frame.sort(*self.key)
 
     def validate(self, frame: pl.DataFrame) -> pl.DataFrame:
         """`frame` itself if it is exactly of this schema with a unique key, else SchemaError."""

@@ -30,12 +30,12 @@ from quantlab_pipeline.storage.waivers import Waiver
 
 @dataclass(frozen=True)
 class Made:
-    """What a body made: the table's rows, numbers for the UI, and facts for its manifests.
+    """What a body made: the table's rows (all, or by day), numbers for the UI, facts for manifests.
 
     `notes` by partition are part of the manifest's fingerprint, `observed` by partition is not.
     """
 
-    frame: pl.DataFrame
+    frame: pl.DataFrame | Mapping[date, pl.DataFrame]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     observed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -80,14 +80,15 @@ def split(spec: TableSpec, frames: Frames, partitions: Sequence[str]) -> dict[st
     Raises SchemaError for a frame that is not of the schema and PartitionRowsError for rows outside
     `partitions`. A partition without rows gets an empty frame.
     """
-    whole, given = _whole(spec, frames, partitions)
-    whole = spec.schema.validate(whole.sort(*spec.schema.key))
     if spec.partition == "study":
-        parts = {given[0]: whole} if whole.height else {}
+        whole, name = _study(spec, frames, partitions)
+        valid = spec.schema.validate(spec.schema.in_order(whole))
+        parts = {name: valid} if valid.height else {}
     else:
-        dated = whole.with_columns(day_of().alias("_day"))
-        grouped = dated.partition_by("_day", maintain_order=True, include_key=False, as_dict=True)
-        parts = {f"day={key[0]}": frame for key, frame in grouped.items()}
+        parts = {}
+        for frame in _given(spec, frames):
+            valid = spec.schema.validate(spec.schema.in_order(frame))
+            _add(parts, spec, _by_day(valid))
     stray = sorted(set(parts) - set(partitions))
     if stray:
         raise PartitionRowsError(
@@ -96,29 +97,51 @@ def split(spec: TableSpec, frames: Frames, partitions: Sequence[str]) -> dict[st
             table=spec.name,
             partitions=stray,
         )
-    return {p: parts.get(p, whole.clear()) for p in partitions}
+    return {p: parts.get(p, spec.schema.empty()) for p in partitions}
 
 
-def _whole(
-    spec: TableSpec, frames: Frames, partitions: Sequence[str]
-) -> tuple[pl.DataFrame, Sequence[str]]:
-    """All rows in one frame. Frames by study stay apart: only one study is written at a time."""
+def _given(spec: TableSpec, frames: Frames) -> list[pl.DataFrame]:
+    """The frames as they came: days in frames of their own are never in memory twice at once."""
     if frames is None:
-        return spec.schema.empty(), partitions
-    if isinstance(frames, pl.DataFrame):
+        return [spec.schema.empty()]
+    return [frames] if isinstance(frames, pl.DataFrame) else list(frames.values())
+
+
+def _by_day(valid: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    days = valid.select(day_of().alias("_day")).to_series()
+    if valid.height and days.n_unique() == 1:
+        return {f"day={days[0]}": valid}
+    dated = valid.with_columns(days)
+    grouped = dated.partition_by("_day", maintain_order=True, include_key=False, as_dict=True)
+    return {f"day={key[0]}": frame for key, frame in grouped.items()}
+
+
+def _add(parts: dict[str, pl.DataFrame], spec: TableSpec, more: Mapping[str, pl.DataFrame]) -> None:
+    """Put `more` beside `parts`; a day that comes in two frames is one, validated as a whole."""
+    for day, frame in more.items():
+        if day in parts:
+            both = spec.schema.in_order(pl.concat([parts[day], frame]))
+            parts[day] = spec.schema.validate(both)
+        else:
+            parts[day] = frame
+
+
+def _study(spec: TableSpec, frames: Frames, partitions: Sequence[str]) -> tuple[pl.DataFrame, str]:
+    """The rows and the key of the one study that is written."""
+    if frames is None or isinstance(frames, pl.DataFrame):
         given: Sequence[str] = partitions
-        whole = frames
+        whole = spec.schema.empty() if frames is None else frames
     else:
         keyed = {partition_key(spec.partition, k): v for k, v in frames.items()}
         given = list(keyed)
         whole = pl.concat(list(keyed.values())) if keyed else spec.schema.empty()
-    if spec.partition == "study" and len(given) != 1:
+    if len(given) != 1:
         raise PartitionRowsError(
             f"{spec.name} was given rows of {len(given)} studies at once.",
             "Write one study at a time.",
             table=spec.name,
         )
-    return whole, given
+    return whole, given[0]
 
 
 def require_rows(

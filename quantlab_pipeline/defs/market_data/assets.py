@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from typing import Any
 
 import polars as pl
 
+from quantlab_pipeline.core.clocks import day_of
 from quantlab_pipeline.core.columns import TableSchema
+from quantlab_pipeline.core.findings import Finding
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.market_data import endings
 from quantlab_pipeline.defs.market_data.landing import (
@@ -38,27 +40,49 @@ def landed(dataset: str, run: StageRun) -> Made:
         return Made(_schema(dataset).empty(), {"absent": "not a dataset of this market"})
     source, sink = source_of(run), raw_sink(run)
     files = {s: source.land(dataset, s, run.days, sink) for s in run.symbols}
-    parsed = [
-        parse_as_known(source, dataset, symbol, kept, sink, run.days)
-        for symbol, kept in files.items()
-        if kept
-    ]
-    frame = pl.concat([_schema(dataset).empty(), *(table.frame for table in parsed)])
-    findings = [f for table in parsed for f in table.findings]
+    rows = _Rows(_schema(dataset), run.days)
+    findings: list[Finding] = []
+    for symbol, kept in files.items():
+        if kept:
+            parsed = parse_as_known(source, dataset, symbol, kept, sink, run.days)
+            rows.take(parsed.frame)
+            findings += parsed.findings
+    frames = rows.by_day()
     notes: dict[date, dict[str, Any]] = {day: {} for day in run.days}
     if dataset == endings.BARS:
         findings += endings.omitted_ends(run, source)
-        for day, stopped in endings.stopped_symbols(run, source, sink, frame).items():
+        bars = pl.concat(frame.select("symbol", "ts") for frame in frames.values())
+        for day, stopped in endings.stopped_symbols(run, source, sink, bars).items():
             notes[day][endings.NOTE] = stopped
     for day, note in notes.items():
         note["findings"] = [f for f in findings if f.day == day]
     raw = provenance(f for kept in files.values() for f in kept)
     return Made(
-        frame,
+        frames,
         {"raw files": len(raw["raw"]), "rows set aside": sum(f.count for f in findings)},
         notes=dict(zip(run.partitions, notes.values(), strict=True)),
         observed=dict.fromkeys(run.partitions, raw),
     )
+
+
+class _Rows:
+    """Rows of many symbols by day: a month of a book is never in memory twice."""
+
+    def __init__(self, table: TableSchema, days: Sequence[date]) -> None:
+        self._table = table
+        self._parts: dict[date, list[pl.DataFrame]] = {day: [] for day in days}
+
+    def take(self, frame: pl.DataFrame) -> None:
+        dated = frame.with_columns(day_of().alias("_day"))
+        for (day,), part in dated.partition_by("_day", as_dict=True, include_key=False).items():
+            self._parts[day].append(part)
+
+    def by_day(self) -> dict[date, pl.DataFrame]:
+        """Each day's rows; what was taken is given away."""
+        return {
+            day: pl.concat([self._table.empty(), *self._parts.pop(day)])
+            for day in list(self._parts)
+        }
 
 
 def tob_1m_agg(run: StageRun) -> Made:
