@@ -19,7 +19,7 @@ from quantlab_pipeline.core.errors import SourceError
 from quantlab_pipeline.core.verdicts import Outcome
 from quantlab_pipeline.defs.market_data.opening import open_source
 from quantlab_pipeline.defs.qa_runner import QaRun, run_qa
-from quantlab_pipeline.defs.reports.qa import TABLE
+from quantlab_pipeline.defs.reports.qa import MEMBERS, TABLE
 from quantlab_pipeline.reports.qa_data import PRESENT, Calendar, QaPage, State
 from quantlab_pipeline.reports.qa_page import verdict_sentence
 from quantlab_pipeline.research.market_data.spec import MarketSpec
@@ -100,6 +100,7 @@ def summary(run: QaRun) -> dict[str, Any]:
         ],
         "page": str(run.path),
         "table": str(run.path.with_name(TABLE)),
+        "members": str(run.path.with_name(MEMBERS)),
     }
 
 
@@ -111,8 +112,9 @@ def show(session: Session, run: QaRun) -> None:
     session.say(escape(verdict_sentence(run.page)))
     if run.page.facts.synthetic:
         session.say("[dim]A generated market: nothing here is ever admissible.[/]")
-    session.say(f"Page   {escape(short_path(run.path))}")
-    session.say(f"Table  {escape(short_path(run.path.with_name(TABLE)))}")
+    session.say(f"Page    {escape(short_path(run.path))}")
+    session.say(f"Table   {escape(short_path(run.path.with_name(TABLE)))}")
+    session.say(f"Members {escape(short_path(run.path.with_name(MEMBERS)))}")
 
 
 def told_changes(made: Changes, before: Sequence[date] = ()) -> list[str]:

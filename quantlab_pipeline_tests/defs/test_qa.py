@@ -7,8 +7,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 
+from quantlab_pipeline.core.clocks import day_start
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.qa_runner import Chunk, in_runs, tables_needed
 from quantlab_pipeline.defs.reports import qa
@@ -106,6 +108,16 @@ def test_rows_are_those_of_the_lake_and_a_book_counts_its_minutes(ran: World) ->
     assert rows["AAAUSDT", "tob_perp"] == N_DAYS * 1440
     assert rows["BBBUSDT", "open_interest"] == N_DAYS * 288
     assert rows["AAAUSDT", "tob_spot"] == 0
+
+
+def test_who_was_a_member_and_why_is_told_from_when_to_when(world: World) -> None:
+    assert drawn(world).success
+    path = qa.qa_folder(world.data, NAME) / qa.MEMBERS
+    spells = pl.read_csv(path, try_parse_dates=True)
+    assert spells["symbol"].to_list() == ["AAAUSDT", "BBBUSDT"]
+    assert spells["is_member"].to_list() == [True, True]
+    assert spells["valid_to"].null_count() == 2, "they trade on"
+    assert {day_start(FIRST)} == set(spells["valid_from"].dt.replace_time_zone("UTC"))
 
 
 @pytest.mark.parametrize("n_days", [400])

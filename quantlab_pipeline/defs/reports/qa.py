@@ -19,7 +19,8 @@ from quantlab_pipeline.reports.qa_findings import findings_table
 from quantlab_pipeline.reports.qa_page import render_qa_page
 from quantlab_pipeline.research.market_data.checks import TOB_DATASETS
 from quantlab_pipeline.research.market_data.gate import judge_d0
-from quantlab_pipeline.research.market_data.schema import QA_REPORT
+from quantlab_pipeline.research.market_data.membership import membership
+from quantlab_pipeline.research.market_data.schema import QA_REPORT, UNIVERSE
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.storage.lake import Lake
 from quantlab_pipeline.storage.objects import write_atomic
@@ -29,6 +30,8 @@ from quantlab_pipeline.storage.spec_files import Project
 REPORT = "qa_report"
 PAGE = "qa_report.html"
 TABLE = "qa_report.csv"
+MEMBERS = "membership.csv"
+_ISO = "%Y-%m-%dT%H:%M:%SZ"
 LONGEST_DAYS = 366
 """A page whose days nobody named shows the last so many."""
 
@@ -76,6 +79,16 @@ def _verdicts(lake: Lake, days: Sequence[date]) -> dict[date, Sequence[ItemVerdi
     judged = lake.judged_of(Gate.D0, days)
     records = {d: lake.verdicts.current(Gate.D0, f"day={d}") for d in days if f"day={d}" in judged}
     return {day: record.items for day, record in records.items() if record is not None}
+
+
+def write_membership(lake: Lake, span: tuple[date, date], folder: Path) -> None:
+    """Write who was in the universe from when to when, and why, or why not, over the span."""
+    there = [day for day in lake.days("universe") if span[0] <= day <= span[1]]
+    current = lake.current_of("universe", there)
+    read = [day for day in there if f"day={day}" in current]
+    members = lake.read("universe", read, gated=False) if read else UNIVERSE.empty()
+    spells = membership(members, _verdicts(lake, read))
+    write_atomic(folder / MEMBERS, spells.write_csv(datetime_format=_ISO).encode())
 
 
 def write_qa(page: QaPage, folder: Path) -> Path:

@@ -13,6 +13,7 @@ from quantlab_pipeline.defs.reports.qa import (
     qa_content,
     qa_folder,
     reported_days,
+    write_membership,
     write_qa,
 )
 from quantlab_pipeline.defs.resources import LakesResource
@@ -48,7 +49,9 @@ def qa_asset(market: MarketSpec) -> dg.AssetsDefinition:
         else:
             span = (date.fromisoformat(first), date.fromisoformat(last))
         page = qa_content(lakes.project(), market, lake, span, config.symbols or ())
-        path = write_qa(page, qa_folder(lakes.data(), market.name))
+        folder = qa_folder(lakes.data(), market.name)
+        write_membership(lake, span, folder)
+        path = write_qa(page, folder)
         return dg.MaterializeResult(metadata=_metadata(page, str(path)))
 
     return _asset
