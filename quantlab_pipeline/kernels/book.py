@@ -170,7 +170,7 @@ def _closing_minute(ts_us: int) -> int:
 
 @njit(cache=True)
 def aggregate_minutes(samples: Samples, max_age_s: float, slots: int) -> tuple[Any, Any, Any]:
-    """Each minute's close (int64[M], us), aggregates float64[M, N_FLOATS], int64[M, N_COUNTS].
+    """Each minute's close (int64[M], us), aggregates float64[N_FLOATS, M], int64[N_COUNTS, M].
 
     `samples` are one book's, in order of time; M minutes have at least one. `slots` is the number
     of grid points of a minute: an absent one counts as invalid. Every valid sample weighs the same;
@@ -183,27 +183,33 @@ def aggregate_minutes(samples: Samples, max_age_s: float, slots: int) -> tuple[A
         if i == 0 or at != _closing_minute(samples.ts_us[i - 1]):
             minutes += 1
     closes = np.empty(minutes, np.int64)
-    floats = np.full((minutes, N_FLOATS), np.nan)
-    counts = np.zeros((minutes, N_COUNTS), np.int64)
+    floats = np.full((N_FLOATS, minutes), np.nan)
+    counts = np.zeros((N_COUNTS, minutes), np.int64)
+    scratch = np.empty((3, slots))
     m = i = 0
     while i < n:
         first, closes[m] = i, _closing_minute(samples.ts_us[i])
         while i < n and samples.ts_us[i] <= closes[m]:
             i += 1
-        _aggregate(samples, first, i, max_age_s, slots, floats[m], counts[m])
+        if i - first > scratch.shape[1]:
+            scratch = np.empty((3, i - first))
+        counts[INVALID, m] = max(0, slots - (i - first))
+        valid = _measure(samples, first, i, max_age_s, scratch, floats[:, m], counts[:, m])
+        floats[VALID_FRAC, m] = min(1.0, valid / slots)
+        if valid:
+            _describe(scratch[0, :valid], scratch[1, :valid], scratch[2, :valid], floats[:, m])
         if samples.ts_us[i - 1] == closes[m]:
-            floats[m, STALENESS] = samples.age_s[i - 1]
+            floats[STALENESS, m] = samples.age_s[i - 1]
         m += 1
     return closes, floats, counts
 
 
 @njit(cache=True)
-def _aggregate(
-    samples: Samples, first: int, end: int, max_age_s: float, slots: int, floats: Any, counts: Any
-) -> None:
-    spread, depth, imbalance = np.empty(end - first), np.empty(end - first), np.empty(end - first)
+def _measure(
+    samples: Samples, first: int, end: int, max_age_s: float, scratch: Any, floats: Any, counts: Any
+) -> int:
+    """Count one minute's samples; spread, depth and imbalance of the valid ones into `scratch`."""
     valid = 0
-    counts[INVALID] = max(0, slots - (end - first))
     for i in range(first, end):
         bid, bid_qty = samples.bid_px[i], samples.bid_qty[i]
         ask, ask_qty = samples.ask_px[i], samples.ask_qty[i]
@@ -213,11 +219,9 @@ def _aggregate(
             counts[fault] += 1
             continue
         mid = (bid + ask) / 2.0
-        spread[valid] = 1e4 * (ask - bid) / mid
-        depth[valid] = bid * bid_qty + ask * ask_qty
-        imbalance[valid] = (bid_qty - ask_qty) / (bid_qty + ask_qty)
+        scratch[0, valid] = 1e4 * (ask - bid) / mid
+        scratch[1, valid] = bid * bid_qty + ask * ask_qty
+        scratch[2, valid] = (bid_qty - ask_qty) / (bid_qty + ask_qty)
         floats[BID_LAST], floats[ASK_LAST], floats[MID_LAST] = bid, ask, mid
         valid += 1
-    floats[VALID_FRAC] = min(1.0, valid / slots)
-    if valid:
-        _describe(spread[:valid], depth[:valid], imbalance[:valid], floats)
+    return valid

@@ -104,17 +104,17 @@ def test_a_minute_equals_the_oracle_bit_for_bit(minutes):
     }
     for m, part in enumerate(minutes):
         wanted = oracle.minute(part, max_age, slots)
-        got = {n: floats[m, at] for n, at in names.items()}
+        got = {n: floats[at, m] for n, at in names.items()}
         closing = part[-1][4] if len(part) == slots else math.nan
-        np.testing.assert_array_equal(floats[m, book.STALENESS], closing)
-        assert counts[m, book.UPDATES] == len(part)
+        np.testing.assert_array_equal(floats[book.STALENESS, m], closing)
+        assert counts[book.UPDATES, m] == len(part)
         assert got["valid_frac"] == wanted["valid_frac"]
         for name, value in got.items():
             np.testing.assert_array_equal(value, wanted.get(name, math.nan), err_msg=name)
-        assert counts[m, book.LOCKED] == wanted["n_locked"]
-        assert counts[m, book.CROSSED] == wanted["n_crossed"]
-        assert counts[m, book.STALE] == wanted["n_stale"]
-        assert counts[m, book.INVALID] == wanted["n_invalid"]
+        assert counts[book.LOCKED, m] == wanted["n_locked"]
+        assert counts[book.CROSSED, m] == wanted["n_crossed"]
+        assert counts[book.STALE, m] == wanted["n_stale"]
+        assert counts[book.INVALID, m] == wanted["n_invalid"]
 
 
 @settings(max_examples=100, deadline=None)

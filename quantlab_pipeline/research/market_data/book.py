@@ -7,6 +7,7 @@ valid is counted beside what is. The loops are `kernels.book`'s.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -31,6 +32,7 @@ QUOTE_COLUMNS = ("symbol", "leg", "ts", "bid_px", "bid_qty", "ask_px", "ask_qty"
 DATASET_OF_LEG = {"perp": "tob_perp", "spot": "tob_spot"}
 MAX_AGE_GRIDS = 3
 
+_BOOK_KEY = ("symbol", "leg")
 _PRICES = ("bid_px", "bid_qty", "ask_px", "ask_qty")
 _SECOND_US = 1_000_000
 
@@ -203,42 +205,48 @@ def aggregate_book(
     Statistics of a minute without a valid second are null.
     """
     limit = MAX_AGE_GRIDS * grid_s if max_age_s is None else max_age_s
-    books = tob_snapshots.partition_by("symbol", "leg", as_dict=True, maintain_order=True)
-    parts = [_minutes_of(rows, key, limit, grid_s) for key, rows in books.items()]
+    parts = [_minutes_of(rows, limit, grid_s) for rows in _books(tob_snapshots)]
     return TOB_1M_AGG.conform(pl.concat([TOB_1M_AGG.empty(), *parts]))
 
 
-def _minutes_of(
-    rows: pl.DataFrame, key: tuple[Any, ...], max_age_s: float, grid_s: int
-) -> pl.DataFrame:
-    """The minutes of one book, `key` its symbol and leg."""
+def _books(snapshots: pl.DataFrame) -> list[pl.DataFrame]:
+    """The samples of each (symbol, leg), in order of time; slices, where they lie so already."""
+    new = pl.any_horizontal(pl.col(c).ne_missing(pl.col(c).shift()) for c in _BOOK_KEY)
+    back = (pl.col("ts") < pl.col("ts").shift()) & ~new
+    first, disorder = snapshots.select(
+        new.arg_true().implode().alias("first"), back.any().alias("disorder")
+    ).row(0)
+    runs = [snapshots[a:b] for a, b in itertools.pairwise([*first, snapshots.height])]
+    if disorder or len({run.row(0)[:2] for run in runs}) < len(runs):
+        return _books(snapshots.sort(*TOB_SNAPSHOTS.key))
+    return runs
+
+
+def _minutes_of(rows: pl.DataFrame, max_age_s: float, grid_s: int) -> pl.DataFrame:
+    """The minutes of one book."""
     from quantlab_pipeline.kernels import book as kernel
 
-    ordered = rows if rows["ts"].is_sorted() else rows.sort("ts")
-    bid_px, bid_qty, ask_px, ask_qty = (ordered[c].fill_null(np.nan).to_numpy() for c in _PRICES)
+    prices = rows.select(pl.col(_PRICES).fill_null(np.nan))
     samples = kernel.Samples(
-        ordered["ts"].to_physical().to_numpy(),
-        bid_px,
-        bid_qty,
-        ask_px,
-        ask_qty,
-        ordered["quote_age_s"].to_numpy(),
-        ordered["n_updates"].to_numpy(),
+        rows["ts"].to_physical().to_numpy(),
+        prices["bid_px"].to_numpy(),
+        prices["bid_qty"].to_numpy(),
+        prices["ask_px"].to_numpy(),
+        prices["ask_qty"].to_numpy(),
+        rows["quote_age_s"].to_numpy(),
+        rows["n_updates"].to_numpy(),
     )
     closes, floats, counts = kernel.aggregate_minutes(samples, max_age_s, 60 // grid_s)
-    stamps = pl.Series(closes).cast(TS)
-    return (
-        pl.DataFrame({"ts": stamps, "available_at": stamps})
-        .select(
-            pl.lit(key[0]).alias("symbol"),
-            pl.lit(key[1]).alias("leg"),
-            "ts",
-            "available_at",
-            *(pl.Series(name, floats[:, at]).fill_nan(None) for name, at in _float_columns(kernel)),
-            *(pl.Series(name, counts[:, at]) for name, at in _count_columns(kernel)),
-        )
-        .select(TOB_1M_AGG.names)
-    )
+    columns = {name: floats[at] for name, at in _float_columns(kernel)}
+    columns |= {name: counts[at] for name, at in _count_columns(kernel)}
+    symbol, leg = rows.row(0)[:2]
+    return pl.DataFrame({"ts": closes, **columns}).select(
+        pl.lit(symbol).alias("symbol"),
+        pl.lit(leg).alias("leg"),
+        pl.col("ts").cast(TS),
+        pl.col("ts").cast(TS).alias("available_at"),
+        pl.col(list(columns)).fill_nan(None),
+    )[TOB_1M_AGG.names]
 
 
 def _float_columns(kernel: Any) -> list[tuple[str, int]]:

@@ -135,3 +135,21 @@ def test_a_carried_close_is_no_price_of_its_minute():
     state = basis_state(schema.TOB_SNAPSHOTS.empty(), perp, b.bars(np.full(1440, 99.0)))
     assert state.height == 1439
     assert aggregate_book(schema.TOB_SNAPSHOTS.empty()).is_empty()
+
+
+def test_the_order_of_the_samples_does_not_matter():
+    rows = [(s + 0.5, 99 + s % 3, 1 + s % 7, 103, 2) for s in range(0, 300, 2)]
+    parsed = [
+        snapshot_book(b.quotes(rows, leg, symbol), [b.DAY]).frame.head(400)
+        for symbol in ("AAA", "BBB")
+        for leg in ("perp", "spot")
+    ]
+    whole = pl.concat(parsed)
+    wanted = aggregate_book(whole)
+    assert wanted.select("symbol", "leg").unique().height == 4
+    for disorder in (
+        whole.reverse(),
+        whole.sort("ts"),
+        whole.sample(fraction=1, shuffle=True, seed=3),
+    ):
+        assert aggregate_book(disorder).equals(wanted)
