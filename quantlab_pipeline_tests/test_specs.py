@@ -302,6 +302,10 @@ def test_a_path_names_environment_variables(tmp_path: Path) -> None:
     assert there == Path("/somewhere/freqtrade")
     with pytest.raises(SpecError, match="export QUANTLAB_REAL_DATA="):
         source.folder(tmp_path, {})
+    fetched = Project().market("binance_alts_2026").source
+    assert fetched.folder(tmp_path, {}) == tmp_path / "data/real/binance_archive"
+    there = fetched.folder(tmp_path, {"QUANTLAB_REAL_DATA": "/somewhere"})
+    assert there == Path("/somewhere/binance_archive")
 
 
 def test_a_market_refuses_contradictions() -> None:
