@@ -19,11 +19,13 @@ from quantlab_pipeline.commands.session import (
     gate_table,
     short_path,
 )
+from quantlab_pipeline.core.errors import SourceError
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate
 from quantlab_pipeline.defs.market_data.opening import open_source
 from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
+from quantlab_pipeline.sources.base import Source
 from quantlab_pipeline.storage.spec_checks import check_study
 from quantlab_pipeline.storage.spec_errors import suggestion
 from quantlab_pipeline.storage.waivers import Waiver
@@ -155,8 +157,25 @@ def _asked(session: Session, request: RunRequest) -> tuple[MarketSpec, StudySpec
     check_study(session.project, study)
     if market.source.kind != "world":
         # A folder that is not there is told now, not after Dagster has started.
-        open_source(session.project, market, session.data)
+        _require_bars(open_source(session.project, market, session.data), market, study)
     return market, study
+
+
+def _require_bars(source: Source, market: MarketSpec, study: StudySpec) -> None:
+    """SourceError if a symbol has no file of perpetual bars near any of the study's days."""
+    for symbol in study.symbols:
+        span = source.days("bars_1m_perp", symbol)
+        if span is None or span[1] < study.first_day or span[0] > study.last_day:
+            fetched = market.source.kind in {"binance", "binance_archive"}
+            raise SourceError(
+                f"{market.name} has no perpetual minute bars of {symbol} for {study.first_day} .. "
+                f"{study.last_day}" + (f": it has {span[0]} .. {span[1]}." if span else "."),
+                f"Fetch them: quantlab fetch --study {study.name}."
+                if fetched
+                else "Add them to its folder, or choose another study.",
+                market=market.name,
+                symbol=symbol,
+            )
 
 
 def _gate(name: str) -> Gate:

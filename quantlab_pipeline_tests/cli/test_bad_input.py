@@ -141,6 +141,16 @@ def test_a_source_that_is_not_set_up(
     refused(said, "QUANTLAB_REAL_DATA", "export QUANTLAB_REAL_DATA=")
 
 
+@pytest.mark.parametrize("switch", ["disabled", ""])
+def test_a_study_whose_days_were_never_fetched(
+    quantlab: Command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switch: str
+) -> None:
+    monkeypatch.setenv("QUANTLAB_ARCHIVE", str(tmp_path / "nothing"))
+    monkeypatch.setenv("DATA_REMOTE_PROVIDERS", switch)
+    said = quantlab("run", "binance_majors_2026q1", "--data", data)
+    refused(said, "BTCUSDT", "quantlab fetch --study binance_majors_2026q1")
+
+
 @pytest.mark.parametrize(
     ("document", "old", "new", "words"),
     [
