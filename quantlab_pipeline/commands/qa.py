@@ -21,7 +21,7 @@ from quantlab_pipeline.defs.market_data.opening import open_source
 from quantlab_pipeline.defs.qa_runner import QaRun, run_qa
 from quantlab_pipeline.defs.reports.qa import MEMBERS, TABLE
 from quantlab_pipeline.reports.qa_data import PRESENT, Calendar, QaPage, State
-from quantlab_pipeline.reports.qa_page import verdict_sentence
+from quantlab_pipeline.reports.qa_page import hindsight_sentence, verdict_sentence
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.sources.base import Source
 from quantlab_pipeline.storage.changes import Changes
@@ -62,8 +62,9 @@ def qa_command(session: Session, request: QaRequest) -> int:
 
 
 def exit_code(page: QaPage) -> int:
-    """0 if every symbol-day is admitted, else 3."""
-    return 0 if page.admitted == page.symbol_days else NOT_ADMITTED
+    """0 if every symbol-day is admitted and none that ended is left out, else 3."""
+    whole = page.admitted == page.symbol_days and not page.left_out
+    return 0 if whole else NOT_ADMITTED
 
 
 def summary(run: QaRun) -> dict[str, Any]:
@@ -98,6 +99,7 @@ def summary(run: QaRun) -> dict[str, Any]:
             }
             for c in page.calendars
         ],
+        "left_out": {w.finding.symbol: str(w.finding.day) for w in page.left_out},
         "page": str(run.path),
         "table": str(run.path.with_name(TABLE)),
         "members": str(run.path.with_name(MEMBERS)),
@@ -110,6 +112,8 @@ def show(session: Session, run: QaRun) -> None:
         session.say(escape(line))
     session.out.print(_table(run))
     session.say(escape(verdict_sentence(run.page)))
+    if flattering := hindsight_sentence(run.page):
+        session.say(f"[yellow]{escape(flattering)}[/]")
     if run.page.facts.synthetic:
         session.say("[dim]A generated market: nothing here is ever admissible.[/]")
     session.say(f"Page    {escape(short_path(run.path))}")

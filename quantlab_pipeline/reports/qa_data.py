@@ -17,7 +17,7 @@ import polars as pl
 from quantlab_pipeline.core.clocks import day_of, days_between
 from quantlab_pipeline.core.verdicts import ADMITTED, ItemVerdict, Outcome
 from quantlab_pipeline.reports.qa_findings import Judge, Weighed, weigh
-from quantlab_pipeline.research.market_data.checks import ABSENT
+from quantlab_pipeline.research.market_data.checks import ABSENT, HINDSIGHT
 
 
 class State(enum.StrEnum):
@@ -131,7 +131,10 @@ class Coverage:
 
 @dataclass(frozen=True)
 class QaPage:
-    """Everything on the page. `verdicts` are D0's by day and symbol, of judged days alone."""
+    """Everything on the page. `verdicts` are D0's by day and symbol, of judged days alone.
+
+    `left_out` are findings of hindsight, about symbols that the market does not have.
+    """
 
     facts: QaFacts
     verdicts: Mapping[date, Mapping[str, ItemVerdict]]
@@ -140,6 +143,7 @@ class QaPage:
     calendars: tuple[Calendar, ...]
     checks: tuple[CheckSum, ...]
     coverage: tuple[Coverage, ...]
+    left_out: tuple[Weighed, ...] = ()
 
     @property
     def outcomes(self) -> Counter[Outcome]:
@@ -183,16 +187,19 @@ def qa_page(
         calendars,
         _checks(shown, weighed),
         _coverage(calendars, facts),
+        weigh(_on_its_days(report.filter(pl.col("check").is_in(HINDSIGHT)), facts), judge),
     )
 
 
 def _shown(report: pl.DataFrame, facts: QaFacts) -> pl.DataFrame:
+    own = pl.col("symbol").is_in(facts.symbols) & ~pl.col("check").is_in(HINDSIGHT)
+    return _on_its_days(report.filter(own), facts)
+
+
+def _on_its_days(report: pl.DataFrame, facts: QaFacts) -> pl.DataFrame:
     return (
         report.with_columns(day_of("ts").alias("day"))
-        .filter(
-            pl.col("symbol").is_in(facts.symbols)
-            & pl.col("day").is_between(facts.first_day, facts.last_day)
-        )
+        .filter(pl.col("day").is_between(facts.first_day, facts.last_day))
         .sort("day", "symbol", "dataset", "check")
     )
 

@@ -100,6 +100,7 @@ def render_qa_page(page: QaPage, table: str = "qa_report.csv") -> str:
         page=page,
         facts=page.facts,
         sentence=verdict_sentence(page),
+        hindsight=hindsight_sentence(page),
         legend=[(s, f"{SHORT[s]}: {MEANING[s]}") for s in State if s in used],
         sections=sections,
         weeks=min(len(page.facts.days) // 7 + 2, MOST_WEEKS),
@@ -130,6 +131,18 @@ def verdict_sentence(page: QaPage) -> str:
         f"admits {page.admitted:,}{f' ({waived:,} by a waiver)' if waived else ''}, "
         f"refuses {refused:,} and cannot judge {judged - page.admitted - refused:,}"
         f"{f'; not examined: {left:,}' if left else ''}."
+    )
+
+
+def hindsight_sentence(page: QaPage) -> str:
+    """Who ended and is left out, in one sentence; empty if nobody is."""
+    ended = [f"{w.finding.symbol} ({w.finding.day})" for w in page.left_out]
+    if not ended:
+        return ""
+    more = f" and {len(ended) - MOST_NAMED} more" if len(ended) > MOST_NAMED else ""
+    return (
+        f"Chosen with hindsight: the source also has {', '.join(ended[:MOST_NAMED])}{more}, which "
+        "ended inside these days and are left out. What the others earned flatters."
     )
 
 

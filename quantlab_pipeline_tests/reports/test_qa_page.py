@@ -16,7 +16,12 @@ from quantlab_pipeline.core.clocks import day_end, day_start, days_between
 from quantlab_pipeline.core.verdicts import ItemVerdict, Outcome
 from quantlab_pipeline.reports.qa_data import QaFacts, QaPage, State, qa_page
 from quantlab_pipeline.reports.qa_findings import findings_table, weigh
-from quantlab_pipeline.reports.qa_page import MOST_ROWS, render_qa_page, verdict_sentence
+from quantlab_pipeline.reports.qa_page import (
+    MOST_ROWS,
+    hindsight_sentence,
+    render_qa_page,
+    verdict_sentence,
+)
 from quantlab_pipeline.research.market_data.checks import ABSENT, CHECKS
 from quantlab_pipeline.research.market_data.gate import judge_d0
 from quantlab_pipeline.research.market_data.schema import QA_REPORT
@@ -116,6 +121,24 @@ FAULTS: Faults = {
 
 
 # --- what is on the page ------------------------------------------------------------------------
+
+
+def test_a_symbol_that_ended_and_is_left_out_is_told_and_has_no_calendar() -> None:
+    days = days_between(FIRST, DAY3)
+    ended = (day_end(DAY2),)
+    dead = ("DEADUSDT", day_end(DAY2), BARS, "survivorship", 1, ended[0], "ended", list(ended))
+    schema = {c.name: c.dtype for c in QA_REPORT.columns}
+    frame = pl.concat(
+        [report(days, SYMBOLS, {}, {}), pl.DataFrame([dead], schema=schema, orient="row")]
+    )
+    facts = QaFacts("market_x", "venue_y", False, SYMBOLS, days[0], days[-1])
+    page = qa_page(frame, JUDGE(frame), facts, JUDGE)
+    text = render_qa_page(page)
+    assert f"DEADUSDT ({DAY2})" in hindsight_sentence(page)
+    assert "Chosen with hindsight" in text
+    assert {c.symbol for c in page.calendars} == set(SYMBOLS)
+    assert page.admitted == page.symbol_days, "it stops nobody else"
+    assert hindsight_sentence(page_of(3, {})) == ""
 
 
 def test_every_finding_stands_in_a_row_with_its_measure_limit_and_places() -> None:

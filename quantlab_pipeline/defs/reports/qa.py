@@ -93,7 +93,8 @@ def write_membership(lake: Lake, span: tuple[date, date], folder: Path) -> None:
 
 def write_qa(page: QaPage, folder: Path) -> Path:
     """Write the page and the table of all its findings beside it; the page's path."""
-    write_atomic(folder / TABLE, findings_table(page.weighed).write_csv().encode())
+    findings = findings_table((*page.weighed, *page.left_out))
+    write_atomic(folder / TABLE, findings.write_csv().encode())
     write_atomic(folder / PAGE, render_qa_page(page, TABLE).encode())
     return folder / PAGE
 
