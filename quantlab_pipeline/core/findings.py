@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-
-
-class Severity(enum.StrEnum):
-    """How a gate treats a finding: FATAL stops its item, WARN is shown, INFO is counted."""
-
-    FATAL = "FATAL"
-    WARN = "WARN"
-    INFO = "INFO"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +22,22 @@ class Finding:
     first_ts: datetime | None
     detail: str
     places: tuple[datetime, ...] = ()
+
+
+def finding_at(
+    dataset: str,
+    check: str,
+    symbol: str,
+    day: date,
+    at: Iterable[datetime],
+    detail: str,
+    count: int | None = None,
+) -> Finding:
+    """A finding whose places are the instants `at`, at least one, in any order.
+
+    It counts as many as there are, repeated ones too, or `count`.
+    """
+    every = list(at)
+    places = tuple(sorted(set(every)))
+    n = len(every) if count is None else count
+    return Finding(dataset, check, symbol, day, n, places[0], detail, places)

@@ -14,7 +14,7 @@ from math import comb
 import polars as pl
 
 from quantlab_pipeline.core.clocks import day_end
-from quantlab_pipeline.core.findings import Finding
+from quantlab_pipeline.core.findings import Finding, finding_at
 from quantlab_pipeline.research.market_data.parsed import within
 from quantlab_pipeline.research.market_data.tally import GROUP, dated
 from quantlab_pipeline.research.market_data.universe import top_liquid
@@ -69,15 +69,13 @@ class Survivorship:
     def findings(self) -> list[Finding]:
         """One finding per omitted symbol that ended, on its last day."""
         return [
-            Finding(
-                dataset="bars_1m_perp",
-                check=CHECK,
-                symbol=o.symbol,
-                day=o.last_day,
-                count=1,
-                first_ts=day_end(o.last_day),
-                detail=f"ended; belonged on {o.member_days} days and was not chosen",
-                places=(day_end(o.last_day),),
+            finding_at(
+                "bars_1m_perp",
+                CHECK,
+                o.symbol,
+                o.last_day,
+                [day_end(o.last_day)],
+                f"ended; belonged on {o.member_days} days and was not chosen",
             )
             for o in self.ended
         ]

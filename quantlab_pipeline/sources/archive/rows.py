@@ -12,7 +12,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from quantlab_pipeline.core.clocks import TS, day_end
-from quantlab_pipeline.core.findings import Finding
+from quantlab_pipeline.core.findings import Finding, finding_at
 from quantlab_pipeline.core.ports import RawFile, RawSink
 from quantlab_pipeline.research.market_data.book import DATASET_OF_LEG, QUOTE_COLUMNS
 from quantlab_pipeline.research.market_data.parsed import Origin, ParsedTable
@@ -148,19 +148,8 @@ class LandedArchive:
         early = pl.col("_day") < file.first
         for day, part in ((file.first, rows.filter(early)), (file.last, rows.filter(~early))):
             if part.height and day in self.origin.days:
-                at = part.select(pl.col(stamp).unique().sort()).to_series().to_list()
-                self._findings.append(
-                    Finding(
-                        dataset,
-                        check,
-                        self.origin.symbol,
-                        day,
-                        part.height,
-                        at[0],
-                        file.name,
-                        tuple(at),
-                    )
-                )
+                found = finding_at(dataset, check, self.origin.symbol, day, part[stamp], file.name)
+                self._findings.append(found)
 
 
 def _standing_at_end(quotes: pl.DataFrame, day: date) -> pl.DataFrame:

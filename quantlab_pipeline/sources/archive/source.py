@@ -16,7 +16,7 @@ import polars as pl
 
 from quantlab_pipeline.core.clocks import MINUTE, day_end
 from quantlab_pipeline.core.errors import SourceError
-from quantlab_pipeline.core.findings import Finding
+from quantlab_pipeline.core.findings import finding_at
 from quantlab_pipeline.core.ports import RawFile, RawSink
 from quantlab_pipeline.research.market_data import (
     bars,
@@ -258,16 +258,7 @@ def _funding(landed: LandedSeries) -> ParsedTable:
     covered = landed.chosen(UM, FUNDING)
     detail = "its midnight settlement would be in the next file, which is not there"
     uncovered = tuple(
-        Finding(
-            "funding",
-            UNCOVERED,
-            landed.origin.symbol,
-            day,
-            1,
-            day_end(day),
-            detail,
-            (day_end(day),),
-        )
+        finding_at("funding", UNCOVERED, landed.origin.symbol, day, [day_end(day)], detail)
         for day in landed.origin.days
         if day in covered and day + DAY not in covered
     )

@@ -16,7 +16,7 @@ from functools import cache
 import polars as pl
 
 from quantlab_pipeline.core.clocks import MINUTE, TS, to_us
-from quantlab_pipeline.core.findings import Finding
+from quantlab_pipeline.core.findings import Finding, finding_at
 from quantlab_pipeline.core.ports import RawFile, RawSink
 from quantlab_pipeline.research.market_data.book import QUOTE_COLUMNS
 from quantlab_pipeline.research.market_data.parsed import Origin
@@ -169,19 +169,8 @@ def _by_minute(
     for day in origin.days:
         at = {minute + MINUTE: n for minute, n in faults.items() if minute.date() == day}
         if at:
-            places = tuple(sorted(at))
-            found.append(
-                Finding(
-                    origin.dataset,
-                    check,
-                    origin.symbol,
-                    day,
-                    sum(at.values()),
-                    places[0],
-                    detail,
-                    places,
-                )
-            )
+            where = (origin.dataset, check, origin.symbol, day)
+            found.append(finding_at(*where, at, detail, sum(at.values())))
     return found
 
 

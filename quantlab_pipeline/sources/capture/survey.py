@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from quantlab_pipeline.core.clocks import DAY_US, MINUTE_US, from_us, to_us
-from quantlab_pipeline.core.findings import Finding
+from quantlab_pipeline.core.findings import Finding, finding_at
 from quantlab_pipeline.research.market_data.parsed import Origin
 from quantlab_pipeline.sources.capture.control import RECONNECTED, STARTED, ControlLine
 from quantlab_pipeline.sources.capture.layout import CaptureFile
@@ -133,13 +133,11 @@ class Survey:
             for day in origin.days:
                 at = self._clock(day) if check == CLOCK_OFFSET else self._counts(check, day)
                 if at:
-                    places = tuple(from_us(us) for us in sorted(at))
                     total = sum(at.values())
                     detail = self._detail(check, day, total)
+                    places = map(from_us, at)
                     found.append(
-                        Finding(
-                            dataset, check, origin.symbol, day, total, places[0], detail, places
-                        )
+                        finding_at(dataset, check, origin.symbol, day, places, detail, total)
                     )
         return found
 

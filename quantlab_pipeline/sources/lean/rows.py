@@ -12,7 +12,7 @@ from datetime import datetime
 import polars as pl
 
 from quantlab_pipeline.core.clocks import DAY_US, MINUTE, MINUTE_US, TS, day_end, day_start
-from quantlab_pipeline.core.findings import Finding
+from quantlab_pipeline.core.findings import Finding, finding_at
 from quantlab_pipeline.core.ports import RawFile, RawSink
 from quantlab_pipeline.research.market_data import bars
 from quantlab_pipeline.research.market_data.book import DATASET_OF_LEG
@@ -135,16 +135,12 @@ class LandedLean:
         """A file's faults count on its own day, where that is asked for."""
         if rows.is_empty() or file.day is None or file.day not in self.origin.days:
             return
-        symbol = self.origin.symbol
-        at = tuple(rows["open_ts"].unique().sort().to_list())
-        self._findings.append(
-            Finding(dataset, check, symbol, file.day, rows.height, at[0], file.name, at)
-        )
+        where = (dataset, check, self.origin.symbol, file.day)
+        self._findings.append(finding_at(*where, rows["open_ts"], file.name))
 
     def _uncovered(self, last: datetime) -> None:
         day, end = last.date(), day_end(last.date())
         detail = "its midnight settlement is after the last row of the file"
         if day in self.origin.days:
-            self._findings.append(
-                Finding("funding", UNCOVERED, self.origin.symbol, day, 1, end, detail, (end,))
-            )
+            where = ("funding", UNCOVERED, self.origin.symbol, day)
+            self._findings.append(finding_at(*where, [end], detail))

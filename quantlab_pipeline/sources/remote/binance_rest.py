@@ -21,7 +21,7 @@ import polars as pl
 
 from quantlab_pipeline.core.clocks import Clock
 from quantlab_pipeline.core.errors import SourceError
-from quantlab_pipeline.core.findings import Finding
+from quantlab_pipeline.core.findings import Finding, finding_at
 from quantlab_pipeline.core.ports import RawFile, RawSink
 from quantlab_pipeline.research.market_data.parsed import Origin, ParsedTable
 from quantlab_pipeline.sources.archive.layout import SPOT, UM, ArchiveFile
@@ -268,19 +268,8 @@ class _DayOfPages:
         asked = pl.col(endpoint.stamp).dt.epoch("ms").is_between(*endpoint.span(page.day))
         outside = rows.filter(~asked)
         if outside.height:
-            at = outside.select(pl.col(endpoint.stamp).unique().sort()).to_series().to_list()
-            self._findings.append(
-                Finding(
-                    self.origin.dataset,
-                    "outside_file",
-                    self.origin.symbol,
-                    page.day,
-                    outside.height,
-                    at[0],
-                    page.name,
-                    tuple(at),
-                )
-            )
+            where = (self.origin.dataset, "outside_file", self.origin.symbol, page.day)
+            self._findings.append(finding_at(*where, outside[endpoint.stamp], page.name))
         return rows.filter(asked)
 
 
