@@ -81,6 +81,8 @@ def test_days_that_the_archive_lacks_come_from_the_venue_once(live: Live) -> Non
     assert live.world.lake().read("bars_1m_perp", live.days).height == 2 * 2 * 1440
     asked = len(live.server.requests)
     assert asked > 0
+    (told,) = opening.usage_of(live.world.market).values()
+    assert told.startswith(f"{asked} requests")
     assert live.run() == made, "what is complete is not made again"
     assert len(live.server.requests) == asked, "and not asked for again"
 

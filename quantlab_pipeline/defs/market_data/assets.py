@@ -20,7 +20,7 @@ from quantlab_pipeline.defs.market_data.landing import (
     provenance,
     raw_sink,
 )
-from quantlab_pipeline.defs.market_data.opening import source_of
+from quantlab_pipeline.defs.market_data.opening import source_of, usage_of
 from quantlab_pipeline.defs.stage_run import Body, GateBody, Judged, Made, StageRun
 from quantlab_pipeline.research.market_data import qa, schema
 from quantlab_pipeline.research.market_data.basis import basis_state as basis_of
@@ -59,7 +59,11 @@ def landed(dataset: str, run: StageRun) -> Made:
     raw = provenance(f for kept in files.values() for f in kept)
     return Made(
         frames,
-        {"raw files": len(raw["raw"]), "rows set aside": sum(f.count for f in findings)},
+        {
+            "raw files": len(raw["raw"]),
+            "rows set aside": sum(f.count for f in findings),
+            **usage_of(run.market),
+        },
         notes=dict(zip(run.partitions, notes.values(), strict=True)),
         observed=dict.fromkeys(run.partitions, raw),
     )

@@ -63,13 +63,28 @@ def seal_of(market: MarketSpec, data_root: Path) -> Path:
     return data_root / "sealed" / f"{market.name}.json"
 
 
+def usage_of(market: MarketSpec) -> dict[str, str]:
+    """What this process has asked of the market's venue so far, by host, for a person."""
+    from quantlab_pipeline.sources.remote.http import remote_disabled
+
+    if market.source.kind != "binance" or remote_disabled(os.environ):
+        return {}
+    return {
+        f"asked of {u.host}": f"{u.requests} requests, waited {u.waits} times ({u.waited_s:.1f} s)"
+        for u in _shared_rest().usage()
+        if u.requests
+    }
+
+
+def _shared_rest() -> BinanceRest:
+    return rest_of(os.environ.get(UM_URL, ""), os.environ.get(SPOT_URL, ""))
+
+
 def _binance(market: MarketSpec, folder: Path) -> Source:
     from quantlab_pipeline.sources.binance import Binance, mirror_tree
     from quantlab_pipeline.sources.remote.http import remote_disabled
 
-    rest = None
-    if not remote_disabled(os.environ):
-        rest = rest_of(os.environ.get(UM_URL, ""), os.environ.get(SPOT_URL, ""))
+    rest = None if remote_disabled(os.environ) else _shared_rest()
     return Binance(
         mirror_tree(folder), rest, grid_s=market.tob_grid_s, oi_delay_s=market.oi_delay_s
     )
