@@ -6,11 +6,13 @@ machine, so their process ids tell. A run that is reported as failed here is sta
 """
 
 import os
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
 EVERY_S = 30
+_CLOCK_SLACK_S = 2.0
 
 
 def report_dead_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -22,7 +24,7 @@ def report_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     dead = []
     for run in instance.get_runs(going_on):
         processes = _processes(instance, run.run_id)
-        if processes and not any(_is_alive(process) for process in processes):
+        if processes and not any(_is_alive(*named) for named in processes.items()):
             instance.report_run_failed(run, "Its process is gone: killed, or the machine stopped.")
             dead.append(run.run_id)
     return dead
@@ -46,19 +48,35 @@ def dead_runs_sensor() -> dg.SensorDefinition:
     return _sensor
 
 
-def _processes(instance: dg.DagsterInstance, run_id: str) -> set[int]:
-    """Ids of the processes that the run's own events name."""
+def _processes(instance: dg.DagsterInstance, run_id: str) -> dict[int, float]:
+    """Processes that the run's own events name, and when they last did, in seconds since 1970."""
     logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-    events = [log.dagster_event for log in logs if log.dagster_event is not None]
-    pids = [event.engine_event_data.metadata.get("pid") for event in events]
-    return {int(str(pid.value)) for pid in pids if pid is not None}
+    named: dict[int, float] = {}
+    for log in logs:
+        event = log.dagster_event
+        pid = event.engine_event_data.metadata.get("pid") if event is not None else None
+        if pid is not None:
+            named[int(str(pid.value))] = log.timestamp
+    return named
 
 
-def _is_alive(process: int) -> bool:
+def _is_alive(process: int, named_at: float) -> bool:
+    """Whether the process still runs; another one may have its number by now."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    began = _began_at(process)
+    return began is None or began <= named_at + _CLOCK_SLACK_S
+
+
+def _began_at(process: int) -> float | None:
+    """When a process began, in seconds since 1970; None where the system does not say."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/stat").read_text().partition("btime ")[2].split()
+        return int(boot[0]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None

@@ -11,6 +11,7 @@ import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.test_utils import create_run_for_test
 
+from quantlab_pipeline.defs import dead_runs
 from quantlab_pipeline.defs.dead_runs import report_dead_runs
 
 
@@ -50,3 +51,19 @@ def test_a_run_with_a_process_goes_on(instance: dg.DagsterInstance) -> None:
     alive = [begun(instance, os.getpid()), begun(instance, gone(), os.getpid()), begun(instance)]
     assert report_dead_runs(instance) == []
     assert {status(instance, run) for run in alive} == {dg.DagsterRunStatus.STARTED}
+
+
+def test_a_process_that_was_given_a_dead_ones_number_is_not_the_run(
+    instance: dg.DagsterInstance,
+) -> None:
+    run_id = begun(instance, 1_000_000_000)
+    (entry,) = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    named_at = entry.timestamp
+    late = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert dead_runs._is_alive(late.pid, named_at + 60)
+        assert not dead_runs._is_alive(late.pid, named_at - 60), "it began after the run named it"
+        assert dead_runs._is_alive(os.getpid(), named_at)
+    finally:
+        late.communicate(b"\n")
+    assert not dead_runs._is_alive(late.pid, named_at + 60)
