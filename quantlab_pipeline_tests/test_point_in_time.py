@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab_pipeline.core.clocks import MINUTE, TS
-from quantlab_pipeline.core.point_in_time import asof_join, known_facts
+from quantlab_pipeline.core.clocks import MINUTE, TS, to_us
+from quantlab_pipeline.core.point_in_time import asof_join, asof_rows, known_facts
 
 ORIGIN = datetime(2025, 3, 1, tzinfo=UTC)
 Fact = tuple[str, int, int, float]
@@ -121,3 +122,20 @@ def test_no_facts_give_nulls_and_other_symbols_stay_apart() -> None:
     assert asof_join(decisions, _frame([]), ["value"])["value"].null_count() == decisions.height
     only_b = asof_join(decisions, _frame([("BBB", 0, 0, math.pi)]), ["value"])
     assert only_b.filter(pl.col("symbol") == "AAA")["value"].null_count() == decisions.height // 2
+
+
+@settings(max_examples=150, deadline=None)
+@given(facts=_FACTS, max_age=st.one_of(st.none(), st.integers(0, 20)), ordered=st.booleans())
+def test_a_grid_sees_what_the_join_sees(
+    facts: list[Fact], max_age: int | None, ordered: bool
+) -> None:
+    frame = _frame(sorted(facts) if ordered else facts)
+    symbols, minutes = ["AAA", "BBB", "CCC"], range(45)
+    age = None if max_age is None else max_age * MINUTE
+    instants = np.array([to_us(_at(m)) for m in minutes], np.int64)
+    rows = asof_rows(symbols, instants, frame, age)
+    keys = [(s, _at(m)) for s in symbols for m in minutes]
+    grid = pl.DataFrame(keys, schema={"symbol": pl.String, "ts": TS}, orient="row")
+    wanted = asof_join(grid, frame, ["value"], age)["value"].to_list()
+    values = [*frame["value"].to_list(), None]
+    assert [values[row] for row in rows.ravel()] == wanted

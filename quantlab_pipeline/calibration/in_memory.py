@@ -22,8 +22,9 @@ from quantlab_pipeline.research.events.gate import DATASET_ABSENT, judge_e1
 from quantlab_pipeline.research.events.quality import measure_events
 from quantlab_pipeline.research.events.spec import EventRegistry
 from quantlab_pipeline.research.features.build import build_features
-from quantlab_pipeline.research.features.gate import Pit1Report, judge_pit1
+from quantlab_pipeline.research.features.gate import judge_pit1
 from quantlab_pipeline.research.features.inputs import FeatureInputs
+from quantlab_pipeline.research.features.leaks import Pit1Report
 from quantlab_pipeline.research.features.spec import FeatureSpecs
 from quantlab_pipeline.research.gates import GatesSpec
 from quantlab_pipeline.research.labels.build import build_labels
@@ -221,8 +222,9 @@ def _attacked(
         documents.gates.pit1,
         study.seed,
     )
-    if overall(Gate.PIT1, report.verdicts) is Outcome.FAIL:
-        leaks = [v.item for v in report.verdicts if v.outcome is Outcome.FAIL]
+    verdicts = report.by_feature()
+    if overall(Gate.PIT1, verdicts) is Outcome.FAIL:
+        leaks = [v.item for v in verdicts if v.outcome is Outcome.FAIL]
         raise GateNotPassedError(
             f"Gate PIT-1 refuses {', '.join(leaks)}.", "Mend the features.", features=leaks
         )

@@ -17,8 +17,9 @@ from quantlab_pipeline.calibration.in_memory import Documents, Progress, market_
 from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE
 from quantlab_pipeline.core.verdicts import ItemVerdict, Outcome
 from quantlab_pipeline.research.features.build import build_features
-from quantlab_pipeline.research.features.gate import Leak, judge_pit1
+from quantlab_pipeline.research.features.gate import judge_pit1
 from quantlab_pipeline.research.features.inputs import FeatureInputs
+from quantlab_pipeline.research.features.leaks import Leak
 from quantlab_pipeline.research.features.spec import FeatureSpec, FeatureSpecs
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.worlds.market import generate
@@ -35,12 +36,12 @@ N_SYMBOLS = 2
 class LeakDemo:
     """What PIT-1 said of a build with one leaked column.
 
-    `leaks` are the gate's own findings (feature, first row that saw ahead, through which table, by
+    `leaks` are the gate's own findings (feature, first row that saw ahead, through which input, by
     how many seconds), `verdicts` one per column. Of `n_honest` other columns `n_green` pass, on
     values that were there to compare.
     """
 
-    leaks: list[Leak]
+    leaks: tuple[Leak, ...]
     verdicts: list[ItemVerdict]
     n_honest: int
     n_green: int
@@ -65,11 +66,12 @@ def run_leak_demo(
     thresholds = documents.gates.pit1
     report = judge_pit1(inputs, specs, features, days[-1:], symbols, thresholds, seed, build)
     progress("gate PIT-1", 3, 3)
-    honest = [v for v in report.verdicts if v.item != LEAKED]
+    verdicts = report.by_feature()
+    honest = [v for v in verdicts if v.item != LEAKED]
     green = sum(
         v.outcome is Outcome.PASS and bool(v.measured["compared_values"][0]) for v in honest
     )
-    return LeakDemo(report.leaks, report.verdicts, len(honest), green)
+    return LeakDemo(report.leaks, verdicts, len(honest), green)
 
 
 def with_leak(specs: FeatureSpecs) -> FeatureSpecs:

@@ -139,10 +139,10 @@ def _show_leak(session: Session, demo: LeakDemo) -> None:
         f"Now one leaked column, [bold]{LEAKED}[/], goes in among {demo.n_honest} honest ones."
     )
     for leak in demo.leaks:
-        ahead = "" if leak.seconds_ahead is None else f", {leak.seconds_ahead:g} s ahead"
+        ahead = "" if leak.reach_s is None else f", {leak.reach_s:g} s ahead"
         session.say(
             f"  PIT-1 FAIL ({leak.attack}): {leak.feature}, first row {leak.symbol} "
-            f"{leak.ts:%Y-%m-%d %H:%M} UTC, saw {leak.table or 'several tables'}{ahead}"
+            f"{leak.ts:%Y-%m-%d %H:%M} UTC, saw {leak.source or 'several tables'}{ahead}"
         )
     session.say(f"  PIT-1 PASS: {demo.n_green} of {demo.n_honest} honest columns")
 

@@ -6,8 +6,11 @@ from its arrival on; an older fact that arrives late never hides a newer one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from quantlab_pipeline.core.clocks import MINUTE_US, TS
@@ -65,3 +68,47 @@ def asof_join(
         fresh = pl.col("_fact_ts") >= pl.col(decided_at) - max_age
         joined = joined.with_columns(pl.when(fresh).then(pl.col(c)).alias(c) for c in columns)
     return joined.drop("_row", "_known_at", "_fact_ts", strict=False)
+
+
+def asof_rows(
+    symbols: Sequence[str],
+    minutes_us: npt.NDArray[np.int64],
+    facts: pl.DataFrame,
+    max_age: timedelta | None = None,
+) -> npt.NDArray[np.int64]:
+    """`asof_join` for a grid: the row of `facts` that each of `symbols` sees at each instant.
+
+    int64[S, T], -1 where there is none. `minutes_us` [T] ascends, in microseconds since 1970;
+    `facts` has symbol, ts and available_at, in any order. The rules are `asof_join`'s own.
+    """
+    rows = np.full((len(symbols), minutes_us.size), -1, np.int64)
+    here = facts.select(
+        pl.col("symbol").cast(pl.Enum(symbols), strict=False).to_physical().cast(pl.Int64),
+        pl.col("available_at").dt.epoch("us"),
+        pl.col("ts").dt.epoch("us"),
+    )
+    code, arrival, at = (here[name].fill_null(-1).to_numpy() for name in here.columns)
+    order = _in_order(code, arrival, at)
+    begins = np.searchsorted(code[order], np.arange(len(symbols) + 1))
+    for i in range(len(symbols)):
+        own = order[begins[i] : begins[i + 1]]
+        known = own[at[own] >= np.maximum.accumulate(at[own])]
+        newest = np.searchsorted(arrival[known], minutes_us, side="right") - 1
+        rows[i] = np.where(newest >= 0, known[np.maximum(newest, 0)], -1) if known.size else -1
+    if max_age is not None and at.size:
+        old = at[rows] < minutes_us - max_age // timedelta(microseconds=1)
+        rows[old] = -1
+    return rows
+
+
+def _in_order(*keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Row numbers sorted by `keys`, the first one first; equal rows keep their order."""
+    later = np.zeros(max(keys[0].size - 1, 0), dtype=np.bool_)
+    equal = ~later
+    for key in keys:
+        step = np.diff(key)
+        later |= equal & (step > 0)
+        equal &= step == 0
+    if (later | equal).all():
+        return np.arange(keys[0].size)
+    return np.lexsort(keys[::-1])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class Gate(enum.StrEnum):
@@ -42,7 +43,8 @@ class ItemVerdict:
     """One item's verdict: `reasons` are codes, `measured` the values beside their thresholds.
 
     `measured` maps a threshold's name to (measured value or None, threshold or None). `rank` orders
-    items for a waiver that admits only the best; lower is better.
+    items for a waiver that admits only the best; lower is better. `evidence`: what a person looks
+    at to believe a failure, as JSON values.
     """
 
     item: str
@@ -50,6 +52,7 @@ class ItemVerdict:
     reasons: tuple[str, ...] = ()
     measured: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     rank: float = 0.0
+    evidence: tuple[Mapping[str, Any], ...] = ()
 
 
 def overall(gate: Gate, verdicts: Iterable[ItemVerdict]) -> Outcome:
@@ -68,3 +71,22 @@ def overall(gate: Gate, verdicts: Iterable[ItemVerdict]) -> Outcome:
         Outcome.NOT_EVALUABLE,
     )
     return next((o for o in order if o in outcomes), Outcome.NOT_EVALUABLE)
+
+
+_SEVERITY = (
+    Outcome.FAIL,
+    Outcome.WAIVED,
+    Outcome.UNDERPOWERED,
+    Outcome.PASS,
+    Outcome.NOT_EVALUABLE,
+)
+
+
+def worst_by_item(verdicts: Iterable[ItemVerdict]) -> list[ItemVerdict]:
+    """One verdict an item: a failure anywhere stands, not evaluable only if it never was."""
+    worst: dict[str, ItemVerdict] = {}
+    for verdict in verdicts:
+        held = worst.get(verdict.item)
+        if held is None or _SEVERITY.index(verdict.outcome) < _SEVERITY.index(held.outcome):
+            worst[verdict.item] = verdict
+    return [worst[item] for item in sorted(worst)]

@@ -70,7 +70,11 @@ class GateRecord:
 
     def _facts(self) -> dict[str, Any]:
         facts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "observed"}
-        return {**facts, "admissible": self.admissible}
+        return {
+            **facts,
+            "items": [_item_facts(v) for v in self.items],
+            "admissible": self.admissible,
+        }
 
 
 def record_from(data: bytes) -> GateRecord:
@@ -83,10 +87,21 @@ def record_from(data: bytes) -> GateRecord:
     return GateRecord(**raw)
 
 
+def _item_facts(verdict: ItemVerdict) -> dict[str, Any]:
+    """Every field; evidence only where there is any, so that records without it keep their name."""
+    facts = {f.name: getattr(verdict, f.name) for f in fields(verdict)}
+    return facts if verdict.evidence else {k: v for k, v in facts.items() if k != "evidence"}
+
+
 def _item_from(raw: dict[str, Any]) -> ItemVerdict:
     measured = {name: (pair[0], pair[1]) for name, pair in raw["measured"].items()}
     return ItemVerdict(
-        raw["item"], Outcome(raw["outcome"]), tuple(raw["reasons"]), measured, raw["rank"]
+        raw["item"],
+        Outcome(raw["outcome"]),
+        tuple(raw["reasons"]),
+        measured,
+        raw["rank"],
+        tuple(raw.get("evidence", ())),
     )
 
 

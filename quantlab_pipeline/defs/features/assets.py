@@ -41,7 +41,7 @@ def features_pt(run: StageRun) -> Made:
 
 
 def pit1(run: StageRun) -> Judged:
-    """Gate PIT-1: the range is attacked at a few instants; each day carries its verdicts."""
+    """Gate PIT-1: every day is attacked at a few instants of its own."""
     from quantlab_pipeline.research.features.gate import judge_pit1
 
     features = run.own()
@@ -54,7 +54,7 @@ def pit1(run: StageRun) -> Judged:
         run.project.gates().pit1,
         run.seed,
     )
-    return Judged(dict.fromkeys(run.partitions, tuple(report.verdicts)))
+    return Judged({str(day): verdicts for day, verdicts in report.verdicts.items()})
 
 
 def _coverage(frame: pl.DataFrame) -> Mapping[str, float]:

@@ -8,8 +8,9 @@ own lookback alone, never on how a range of days was cut into runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +22,13 @@ from quantlab_pipeline.core.clocks import (
     MINUTE_US,
     TS,
     day_start,
-    days_between,
-    minute_grid,
+    from_us,
     to_us,
 )
 from quantlab_pipeline.core.errors import SpecError
-from quantlab_pipeline.core.point_in_time import asof_join
+from quantlab_pipeline.core.point_in_time import asof_rows
 from quantlab_pipeline.research.features.inputs import FeatureInputs
+from quantlab_pipeline.research.features.reach import Reach, reach_of
 from quantlab_pipeline.research.features.schema import features_schema
 from quantlab_pipeline.research.features.spec import OWN, FeatureSpecs
 from quantlab_pipeline.research.features.verbs import CUSTOM
@@ -35,10 +36,28 @@ from quantlab_pipeline.research.features.verbs import CUSTOM
 Floats = npt.NDArray[np.float64]
 CustomVerb = Callable[[FeatureInputs, pl.DataFrame], Sequence[float | None] | pl.Series | Floats]
 """A column of the caller's own: (all inputs, keys `symbol` and `ts` of the grid) -> one value a
-row.
+row. The grid begins the spec's `lookback_min` before the first wanted minute.
 """
 Build = Callable[[FeatureInputs, FeatureSpecs, list[date], list[str]], pl.DataFrame]
 """What PIT-1 attacks: (inputs, specs, days, symbols) -> `features_pt`."""
+
+
+class Window(NamedTuple):
+    """The wanted minutes of consecutive days, of every symbol: first minute since 1970, count."""
+
+    symbols: list[str]
+    first: int
+    n: int
+
+    def minutes_us(self, before: int) -> npt.NDArray[np.int64]:
+        """The window's minutes and `before` minutes before it, in microseconds since 1970."""
+        return MINUTE_US * np.arange(self.first - before, self.first + self.n, dtype=np.int64)
+
+    def grid(self, before: int) -> pl.DataFrame:
+        """Keys (symbol, ts) of the same minutes, symbol by symbol."""
+        minutes = pl.Series("ts", self.minutes_us(before)).cast(TS)
+        names = pl.Series("symbol", self.symbols, pl.String)
+        return pl.DataFrame({"symbol": names}).join(pl.DataFrame({"ts": minutes}), how="cross")
 
 
 def build_features(
@@ -50,36 +69,29 @@ def build_features(
 ) -> pl.DataFrame:
     """One row per symbol and minute of `days`; null where an input is missing or still warming up.
 
-    `inputs` should reach `specs.lookback_days` before each day; what is not there is missing.
-    `extra` has the function of every spec with the verb `custom`. Sorted by symbol and ts;
-    `available_at` is `ts`. SpecError if a column has no spec, or a custom spec no function.
+    `inputs` should reach `specs.lookback_days` before each day; what is not there is missing, and
+    of what is there each column reads just its declared lookback. `extra` has the function of every
+    spec with the verb `custom`. Sorted by symbol and ts; `available_at` is `ts`. SpecError if a
+    column has no spec, or a custom spec no function.
     """
     extra = extra or {}
     _require_specs(specs, extra)
-    schema = features_schema(specs)
     if not days or not symbols:
-        return schema.empty()
-    days, symbols = sorted(set(days)), sorted(set(symbols))
-    span = days_between(days[0] - timedelta(days=specs.lookback_days), days[-1])
-    minutes = minute_grid(span)
-    grid = pl.DataFrame(
-        {"symbol": np.repeat(symbols, minutes.len()), "ts": pl.concat([minutes] * len(symbols))},
-        schema={"symbol": pl.String, "ts": TS},
-    )
-    raw = _place_on_grid(inputs, specs, grid)
-    raw |= {f"{OWN}.{name}": _as_floats(verb(inputs, grid), grid) for name, verb in extra.items()}
-    wanted = np.repeat([day in set(days) for day in span], DAY_MINUTES)
-    first_minute = to_us(day_start(span[0]) + MINUTE) // MINUTE_US
+        return features_schema(specs).empty()
+    reach, known = reach_of(specs), sorted(set(symbols))
     parts = [
-        _symbol_columns(raw, specs, slice(k * len(minutes), (k + 1) * len(minutes)), first_minute)
-        for k in range(len(symbols))
+        _build_window(inputs, specs, reach, Window(known, first, n), extra)
+        for first, n in _consecutive(days)
     ]
-    columns = {
-        name: pl.Series(name, np.concatenate([p[name][wanted] for p in parts]), nan_to_null=True)
-        for name in specs.names
-    }
-    keys = grid.filter(pl.Series(np.tile(wanted, len(symbols))))
-    return keys.with_columns(pl.col("ts").alias("available_at"), *columns.values())
+    return parts[0] if len(parts) == 1 else pl.concat(parts).sort("symbol", "ts")
+
+
+def _consecutive(days: list[date]) -> Iterator[tuple[int, int]]:
+    """First minute and number of minutes of each run of days without a hole."""
+    ordered = sorted(set(days))
+    breaks = [i for i in range(1, len(ordered)) if (ordered[i] - ordered[i - 1]).days > 1]
+    for a, b in zip([0, *breaks], [*breaks, len(ordered)], strict=True):
+        yield to_us(day_start(ordered[a]) + MINUTE) // MINUTE_US, (b - a) * DAY_MINUTES
 
 
 def _require_specs(specs: FeatureSpecs, extra: Mapping[str, CustomVerb]) -> None:
@@ -98,45 +110,77 @@ def _require_specs(specs: FeatureSpecs, extra: Mapping[str, CustomVerb]) -> None
         )
 
 
-def _place_on_grid(
-    inputs: FeatureInputs, specs: FeatureSpecs, grid: pl.DataFrame
+def _build_window(
+    inputs: FeatureInputs,
+    specs: FeatureSpecs,
+    reach: Reach,
+    window: Window,
+    extra: Mapping[str, CustomVerb],
+) -> pl.DataFrame:
+    raw = _place_tables(inputs, specs, reach, window)
+    for name, verb in extra.items():
+        grid = window.grid(reach.features[name] + reach.own[name])
+        values = _as_floats(verb(inputs, grid))
+        if values.size != grid.height:
+            raise ValueError(f"{name} has {values.size} rows, its grid {grid.height}")
+        raw[f"{OWN}.{name}"] = values.reshape(len(window.symbols), -1)
+    columns = {name: np.empty((len(window.symbols), window.n)) for name in specs.names}
+    for i in range(len(window.symbols)):
+        _fill_symbol(i, raw, specs, reach, window, columns)
+    made = [pl.Series(n, values.ravel(), nan_to_null=True) for n, values in columns.items()]
+    return window.grid(0).with_columns(pl.col("ts").alias("available_at"), *made)
+
+
+def _place_tables(
+    inputs: FeatureInputs, specs: FeatureSpecs, reach: Reach, window: Window
 ) -> dict[str, Floats]:
-    """Every raw column that a spec reads, as of each grid row, by `table.column`."""
-    wanted = {leaf for spec in specs.features.values() for leaf in spec.sources if leaf[0] != OWN}
+    """Every raw column that a spec reads, as of each grid row, by `table.column`: [symbols, rows].
+
+    A table's rows begin where the farthest reader needs them, and end with the window.
+    """
+    wanted = {
+        leaf
+        for spec in specs.features.values()
+        for leaf in spec.sources
+        if leaf[0] != OWN and spec.verb != CUSTOM
+    }
     placed: dict[str, Floats] = {}
     for table, frame in inputs.tables().items():
         columns = sorted(column for name, column in wanted if name == table)
         if columns:
             age = timedelta(minutes=specs.tables[table].max_age_min)
-            placed |= _place_table(table, frame, columns, age, grid)
+            minutes_us = window.minutes_us(reach.tables[table])
+            facts = _relevant(frame, columns, window.symbols, minutes_us, age)
+            rows = asof_rows(window.symbols, minutes_us, facts, age)
+            for column in columns:
+                placed[f"{table}.{column}"] = _taken(_as_floats(facts[column]), rows)
     return placed
 
 
-def _place_table(
-    table: str, frame: pl.DataFrame, columns: list[str], max_age: timedelta, grid: pl.DataFrame
-) -> dict[str, Floats]:
-    aliases = {f"{table}.{column}": pl.col(column) for column in columns}
-    facts = _relevant(frame, max_age, grid)
-    if facts.is_empty():
-        return {alias: np.full(grid.height, np.nan) for alias in aliases}
-    facts = facts.select("symbol", "ts", "available_at", **aliases)
-    joined = asof_join(grid, facts, list(aliases), max_age)
-    return {alias: _as_floats(joined[alias], grid) for alias in aliases}
-
-
-def _relevant(frame: pl.DataFrame, max_age: timedelta, grid: pl.DataFrame) -> pl.DataFrame:
-    first, last = grid["ts"][0], grid["ts"][-1]
-    here = pl.col("symbol").is_in(grid["symbol"].unique().to_list())
+def _relevant(
+    frame: pl.DataFrame,
+    columns: list[str],
+    symbols: list[str],
+    minutes_us: npt.NDArray[np.int64],
+    max_age: timedelta,
+) -> pl.DataFrame:
+    """`columns` of the rows that may be seen on the grid, with the keys of the as-of join."""
+    first, last = from_us(int(minutes_us[0])), from_us(int(minutes_us[-1]))
+    here = pl.col("symbol").is_in(symbols) & pl.col("ts").is_between(first - max_age, last)
     if "leg" in frame.columns:
         here &= pl.col("leg") == "perp"
-    return frame.filter(here & pl.col("ts").is_between(first - max_age, last))
+    names = dict.fromkeys(["symbol", "ts", "available_at", *columns])
+    return frame.lazy().filter(here).select(*names).collect()
 
 
-def _as_floats(values: Sequence[float | None] | pl.Series | Floats, grid: pl.DataFrame) -> Floats:
+def _taken(values: Floats, rows: npt.NDArray[np.int64]) -> Floats:
+    """`values` at `rows`; NaN where a row is -1."""
+    return np.append(values, np.nan)[rows]
+
+
+def _as_floats(values: Sequence[float | None] | pl.Series | Floats) -> Floats:
     """Float64 array with NaN for null and infinities; instants become minutes since 1970."""
     series = values if isinstance(values, pl.Series) else pl.Series(values, dtype=pl.Float64)
-    if series.len() != grid.height:
-        raise ValueError(f"a column has {series.len()} rows, the grid {grid.height}")
     if series.dtype == TS:
         series = series.dt.epoch("us") / MINUTE_US
     array = np.array(series.cast(pl.Float64).to_numpy(), dtype=np.float64)
@@ -144,18 +188,27 @@ def _as_floats(values: Sequence[float | None] | pl.Series | Floats, grid: pl.Dat
     return array
 
 
-def _symbol_columns(
-    raw: Mapping[str, Floats], specs: FeatureSpecs, rows: slice, first_minute: int
-) -> dict[str, Floats]:
+def _fill_symbol(
+    i: int,
+    raw: Mapping[str, Floats],
+    specs: FeatureSpecs,
+    reach: Reach,
+    window: Window,
+    columns: Mapping[str, Floats],
+) -> None:
+    """Every column of symbol `i`, each on its own stretch of minutes; the wanted ones are kept."""
     from quantlab_pipeline.research.features.computations import COMPUTATIONS
     from quantlab_pipeline.research.features.windows import Grid
 
     done: dict[str, Floats] = {}
     for name, spec in specs.features.items():
+        kept = window.n + reach.features[name]
         if spec.verb == CUSTOM:
-            done[name] = raw[f"{OWN}.{name}"][rows]
-            continue
-        arrays = [done[c] if t == OWN else raw[f"{t}.{c}"][rows] for t, c in spec.sources]
-        grid = Grid(first_minute, spec.min_valid)
-        done[name] = COMPUTATIONS[spec.verb](arrays, spec.arguments, grid)
-    return done
+            done[name] = raw[f"{OWN}.{name}"][i][-kept:]
+        else:
+            read = kept + reach.own[name]
+            sources = [done[c] if t == OWN else raw[f"{t}.{c}"][i] for t, c in spec.sources]
+            grid = Grid(window.first + window.n - read, spec.min_valid)
+            made = COMPUTATIONS[spec.verb]([s[-read:] for s in sources], spec.arguments, grid)
+            done[name] = made[-kept:]
+        columns[name][i] = done[name][-window.n :]

@@ -1,119 +1,46 @@
 """Gate PIT-1: no feature is known after its decision.
 
-Belongs here: the verdict alone. A few instants are attacked on knowledge time; the day of each is
-built again from inputs in which everything later is cut off, and again from inputs in which it is
-poisoned. A row at or before the instant that differs in one bit has seen the future.
+Belongs here: the verdict alone. A few instants of every day are attacked on knowledge time; the day
+is built again from inputs in which everything later is cut off, and again from inputs in which it
+is poisoned. A row at or before the instant that differs in one bit has seen the future. What a
+feature declares of its past is attacked as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from quantlab_pipeline.core.clocks import day_of
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.verdicts import UPSTREAM_EMPTY, ItemVerdict, Outcome
-from quantlab_pipeline.research.features.attacks import (
-    ATTACKS,
-    Attack,
-    around,
-    attacked,
-    instants,
-)
 from quantlab_pipeline.research.features.build import Build, build_features
 from quantlab_pipeline.research.features.inputs import FeatureInputs
+from quantlab_pipeline.research.features.leaks import Attack, Coverage, Kind, Leak, Pit1Report
+from quantlab_pipeline.research.features.plan import Instant, instants
 from quantlab_pipeline.research.features.schema import KEY_COLUMNS
+from quantlab_pipeline.research.features.siege import Siege
 from quantlab_pipeline.research.features.spec import FeatureSpecs, Pit1Thresholds
 
-Rows = npt.NDArray[np.bool_]
-REASONS: Mapping[Attack, str] = {"prefix": "LEAK_PREFIX", "poison": "LEAK_POISON"}
+Progress = Callable[[str, int, int], None]
+"""Told the day that was just attacked, how many are done, and of how many."""
+
+REASONS: Mapping[Attack, str] = {
+    "prefix": "LEAK_PREFIX",
+    "poison": "LEAK_POISON",
+    "lookback": "LOOKBACK_EXCEEDED",
+    "warmup": "WARMUP_TOO_SHORT",
+}
 NOT_REPRODUCED = "NOT_REPRODUCED"
 NOT_BUILT = "NOT_BUILT"
 DATASET_ABSENT = "DATASET_ABSENT"
-
-
-@dataclass(frozen=True, slots=True)
-class Leak:
-    """The first row of a feature that saw past an instant, and the table through which it saw.
-
-    `seconds_ahead` is how long after that row's decision the earliest fact of `table` came that the
-    attack touched: the row saw at least so far ahead. `table` is null if no table alone explains
-    it.
-    """
-
-    feature: str
-    attack: Attack
-    tau: datetime
-    symbol: str
-    ts: datetime
-    n_rows: int
-    table: str | None
-    seconds_ahead: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Pit1Report:
-    """A verdict for every feature, and every leak by (feature, attack), sorted."""
-
-    verdicts: list[ItemVerdict]
-    leaks: list[Leak]
-
-
-@dataclass(frozen=True, slots=True)
-class _Siege:
-    """One instant under attack: the inputs around its day, and that day built from them unharmed.
-
-    `keys` are the stored rows' (symbol, ts), `past` says which of them are at or before `tau`, and
-    `rebuild` builds those rows from other inputs.
-    """
-
-    tau: datetime
-    near: FeatureInputs
-    keys: pl.DataFrame
-    past: Rows
-    honest: pl.DataFrame
-    rebuild: Callable[[FeatureInputs], pl.DataFrame]
-    thresholds: Pit1Thresholds
-    seed: int
-
-    def shifted(self, names: list[str], attack: Attack, only: str | None = None) -> dict[str, Rows]:
-        """Past rows that `attack` changes, for each of `names` that has any."""
-        harmed = attacked(self.near, attack, self.tau, self.thresholds, self.seed, only)
-        found = _differing(self.honest, self.rebuild(harmed), names)
-        return {name: rows & self.past for name, rows in found.items() if (rows & self.past).any()}
-
-    def leaks(self, names: list[str], attack: Attack) -> list[Leak]:
-        """A leak for each of `names` that `attack` changes, with the table that explains most."""
-        found = self.shifted(names, attack)
-        if not found:
-            return []
-        blame: dict[str, tuple[str, Rows]] = {}
-        for table, frame in self.near.tables().items():
-            explained = all(n in blame and (blame[n][1] == rows).all() for n, rows in found.items())
-            if frame.is_empty() or explained:
-                continue
-            for name, rows in self.shifted(list(found), attack, table).items():
-                if name not in blame or rows.sum() > blame[name][1].sum():
-                    blame[name] = (table, rows)
-        return [self._leak(name, attack, rows, blame.get(name)) for name, rows in found.items()]
-
-    def _leak(self, name: str, attack: Attack, rows: Rows, blame: tuple[str, Rows] | None) -> Leak:
-        table, blamed = blame or (None, rows)
-        first = self.keys.filter(pl.Series(blamed)).sort("ts", "symbol").row(0, named=True)
-        ahead = None
-        if table is not None:
-            later = self.near.tables()[table].filter(
-                (pl.col("available_at") > self.tau) & (pl.col("symbol") == first["symbol"])
-            )
-            if not later.is_empty():
-                ahead = (later["available_at"].sort()[0] - first["ts"]).total_seconds()
-        n_rows = int(rows.sum())
-        return Leak(name, attack, self.tau, first["symbol"], first["ts"], n_rows, table, ahead)
+FUTURE: tuple[Attack, ...] = ("prefix", "poison")
 
 
 def judge_pit1(
@@ -125,81 +52,98 @@ def judge_pit1(
     thresholds: Pit1Thresholds,
     seed: int,
     build: Build = build_features,
+    *,
+    full: bool = False,
+    progress: Progress = lambda *_: None,
 ) -> Pit1Report:
-    """Verdict per feature of `features`, the table as stored for `days` and `symbols`.
+    """Verdict per day and feature of `features`, the table as stored for `days` and `symbols`.
 
-    FAIL: LEAK_PREFIX or LEAK_POISON, NOT_REPRODUCED where a day built alone is not what was stored
-    (a value that depends on the range it was built in), NOT_BUILT where the column is missing.
-    NOT_EVALUABLE: DATASET_ABSENT with the table or column that has no values, UPSTREAM_EMPTY
-    without any row. `build` is what is attacked. SpecError for a column without a spec.
+    FAIL: LEAK_PREFIX or LEAK_POISON; LOOKBACK_EXCEEDED where facts older than the declared lookback
+    matter; WARMUP_TOO_SHORT where a recursion still knows where it began; NOT_REPRODUCED where a
+    day built alone is not what was stored (a value that depends on the range it was built in);
+    NOT_BUILT where the column is missing. NOT_EVALUABLE: DATASET_ABSENT with the table or column
+    that has no values, UPSTREAM_EMPTY for a day without a row. `build` is what is attacked, `full`
+    attacks many more instants. A day's verdict depends on that day, its inputs and `seed` alone.
+    SpecError for a column without a spec.
     """
     _require_known(features, specs)
-    wanted = pl.col("symbol").is_in(symbols) & day_of().is_in(days)
-    features = features.filter(wanted).sort("symbol", "ts")
-    if features.is_empty():
-        return Pit1Report([_not_evaluable(n, UPSTREAM_EMPTY) for n in specs.names], [])
-    absent = {name: _absences(inputs, specs, features, name) for name in specs.names}
-    judged = [n for n in specs.names if not absent[n] and n in features.columns]
-    taus = instants(inputs, _days_of(features), thresholds.instants_per_range, seed)
-    found: dict[tuple[str, Attack], Leak] = {}
-    compared, unlike = dict.fromkeys(judged, 0), dict.fromkeys(judged, 0)
-    for tau in taus:
-        siege, stored = _besiege(inputs, specs, features, tau, thresholds, seed, build)
-        for name, rows in _differing(stored, siege.honest, judged).items():
-            unlike[name] += int(rows.sum())
-            compared[name] += int((stored[name].is_not_null().to_numpy() & siege.past).sum())
-        for attack in ATTACKS:
-            fresh = [name for name in judged if (name, attack) not in found]
-            found |= {(leak.feature, attack): leak for leak in siege.leaks(fresh, attack)}
-    verdicts = []
-    for name in specs.names:
-        if absent[name]:
-            verdicts.append(_not_evaluable(name, *absent[name]))
-        elif name not in judged:
-            verdicts.append(ItemVerdict(name, Outcome.FAIL, (NOT_BUILT,)))
+    there = features.filter(pl.col("symbol").is_in(symbols)).sort("symbol", "ts")
+    by_day = {day: there.filter(day_of() == day) for day in sorted(set(days))}
+    count = thresholds.full_instants_per_day if full else thresholds.instants_per_day
+    tally = _Tally()
+    verdicts = {}
+    for done, (day, stored) in enumerate(by_day.items(), 1):
+        if stored.is_empty():
+            verdicts[day] = tuple(_not_evaluable(n, UPSTREAM_EMPTY) for n in specs.names)
         else:
-            own = [found[name, attack] for attack in ATTACKS if (name, attack) in found]
-            verdicts.append(_verdict(name, own, unlike[name], compared[name], len(taus)))
-    return Pit1Report(verdicts, [found[key] for key in sorted(found)])
+            absent = {name: _absences(inputs, specs, stored, name) for name in specs.names}
+            names = [n for n in specs.names if not absent[n] and n in stored.columns]
+            siege = Siege(day, inputs, specs, names, stored, thresholds, seed, build)
+            chosen = instants(siege.near, day, count, seed)
+            found, unlike = _attack(siege, chosen), siege.unlike_stored()
+            compared = {name: _compared(siege, chosen, name) for name in names}
+            tally.add(siege, chosen, found, sum(compared.values()))
+            verdicts[day] = tuple(
+                _not_evaluable(n, *absent[n])
+                if absent[n]
+                else _verdict(n, found, unlike, compared, len(chosen))
+                for n in specs.names
+            )
+        progress(str(day), done, len(by_day))
+    return Pit1Report(verdicts, tally.leaks(), tally.coverage(len(specs.names)))
 
 
-def _besiege(
-    inputs: FeatureInputs,
-    specs: FeatureSpecs,
-    features: pl.DataFrame,
-    tau: datetime,
-    thresholds: Pit1Thresholds,
-    seed: int,
-    build: Build,
-) -> tuple[_Siege, pl.DataFrame]:
-    """The siege of `tau`, and the stored rows of its day."""
-    day = (tau - timedelta(microseconds=1)).date()
-    stored = features.filter(day_of() == day)
-    keys = stored.select("symbol", "ts")
-    symbols = keys["symbol"].unique().sort().to_list()
-
-    def rebuild(facts: FeatureInputs) -> pl.DataFrame:
-        built = build(facts, specs, [day], symbols)
-        return keys.join(built, on=["symbol", "ts"], how="left", maintain_order="left")
-
-    near = around(inputs, day, specs.lookback_days)
-    past = (keys["ts"] <= tau).to_numpy()
-    siege = _Siege(tau, near, keys, past, rebuild(near), rebuild, thresholds, seed)
-    return siege, stored
+def _attack(siege: Siege, chosen: Sequence[Instant]) -> list[Leak]:
+    """The first leak of each (feature, attack) of the day."""
+    found: dict[tuple[str, Attack], Leak] = {}
+    for instant in chosen:
+        for attack in FUTURE:
+            fresh = [name for name in siege.names if (name, attack) not in found]
+            for leak in siege.future_leaks(instant, attack, fresh) if fresh else ():
+                found[leak.feature, attack] = leak
+    past = (*siege.lookback_leaks(siege.names), *siege.warmup_leaks(siege.names))
+    return [*found.values(), *past]
 
 
-def _differing(a: pl.DataFrame, b: pl.DataFrame, names: list[str]) -> dict[str, Rows]:
-    """Rows of each column whose bits differ; null differs from every value."""
-    return {name: _bits(a[name]) != _bits(b[name]) for name in names}
+def _compared(siege: Siege, chosen: Sequence[Instant], name: str) -> int:
+    """Values that stood at or before an attacked instant, counted once an instant."""
+    there = siege.stored[name].is_not_null().to_numpy()
+    return int(sum(np.count_nonzero(there & siege.past(instant)) for instant in chosen))
 
 
-def _bits(column: pl.Series) -> npt.NDArray[np.int64]:
-    return np.array(column.fill_null(float("nan")).to_numpy(), np.float64).view(np.int64)
+class _Tally:
+    """What all days together were put through, and the first leak of each (feature, attack)."""
 
+    def __init__(self) -> None:
+        self._instants: Counter[Kind] = Counter()
+        self._rebuilds: Counter[Attack] = Counter()
+        self._leaks: dict[tuple[str, Attack], Leak] = {}
+        self._symbols: set[str] = set()
+        self._days = self._values = 0
 
-def _days_of(features: pl.DataFrame) -> list[date]:
-    days: list[date] = features.select(day_of().unique().sort()).to_series().to_list()
-    return days
+    def add(
+        self, siege: Siege, chosen: Sequence[Instant], found: Sequence[Leak], n_values: int
+    ) -> None:
+        self._instants.update(instant.kind for instant in chosen)
+        self._rebuilds.update(siege.rebuilds)
+        self._symbols.update(siege.keys["symbol"].unique())
+        self._days += 1
+        self._values += n_values
+        for leak in found:
+            self._leaks.setdefault((leak.feature, leak.attack), leak)
+
+    def leaks(self) -> tuple[Leak, ...]:
+        return tuple(self._leaks[key] for key in sorted(self._leaks))
+
+    def coverage(self, n_features: int) -> Coverage:
+        return Coverage(
+            dict(self._instants),
+            dict(self._rebuilds),
+            n_features,
+            self._days,
+            len(self._symbols),
+            self._values,
+        )
 
 
 def _require_known(features: pl.DataFrame, specs: FeatureSpecs) -> None:
@@ -214,12 +158,12 @@ def _require_known(features: pl.DataFrame, specs: FeatureSpecs) -> None:
 
 
 def _absences(
-    inputs: FeatureInputs, specs: FeatureSpecs, features: pl.DataFrame, name: str
+    inputs: FeatureInputs, specs: FeatureSpecs, stored: pl.DataFrame, name: str
 ) -> list[str]:
     """Why feature `name` cannot have a value: tables without rows, else columns without values."""
     frames = inputs.tables()
     absent = [table for table in specs.features[name].needs if frames[table].is_empty()]
-    if not absent and name in features.columns and features[name].count() == 0:
+    if not absent and name in stored.columns and stored[name].count() == 0:
         leaves = [(table, column) for table, column in specs.leaves(name)]
         absent = [f"{t}.{c}" for t, c in leaves if frames[t][c].count() == 0]
     return [f"{DATASET_ABSENT}:{what}" for what in absent]
@@ -230,16 +174,31 @@ def _not_evaluable(name: str, *reasons: str) -> ItemVerdict:
 
 
 def _verdict(
-    name: str, leaks: list[Leak], unlike: int, compared: int, n_instants: int
+    name: str,
+    found: Sequence[Leak],
+    unlike: Mapping[str, Any],
+    compared: Mapping[str, int],
+    n_instants: int,
 ) -> ItemVerdict:
-    reasons = [REASONS[leak.attack] for leak in leaks] + [NOT_REPRODUCED] * (unlike > 0)
-    ahead = [leak.seconds_ahead / 60 for leak in leaks if leak.seconds_ahead is not None]
+    if name not in compared:
+        return ItemVerdict(name, Outcome.FAIL, (NOT_BUILT,))
+    leaks = [leak for leak in found if leak.feature == name]
+    n_unlike = int(unlike[name].sum())
+    reasons = [REASONS[leak.attack] for leak in leaks] + [NOT_REPRODUCED] * (n_unlike > 0)
+    future = [leak for leak in leaks if leak.attack in FUTURE]
+    ahead = [leak.reach_s / 60 for leak in future if leak.reach_s is not None]
     measured: dict[str, tuple[float | None, float | None]] = {
         "n_rows": (float(max((leak.n_rows for leak in leaks), default=0)), 0.0),
-        "saw_ahead_min": (max(ahead, default=None if leaks else 0.0), 0.0),
-        "not_reproduced_rows": (float(unlike), 0.0),
-        "compared_values": (float(compared), None),
+        "saw_ahead_min": (max(ahead, default=None if future else 0.0), 0.0),
+        "not_reproduced_rows": (float(n_unlike), 0.0),
+        "compared_values": (float(compared[name]), None),
         "instants": (float(n_instants), float(n_instants)),
     }
     outcome = Outcome.FAIL if reasons else Outcome.PASS
-    return ItemVerdict(name, outcome, tuple(reasons), measured)
+    evidence = tuple(_evidence(leak) for leak in leaks)
+    return ItemVerdict(name, outcome, tuple(reasons), measured, evidence=evidence)
+
+
+def _evidence(leak: Leak) -> dict[str, Any]:
+    facts = asdict(leak)
+    return {**facts, "tau": leak.tau.isoformat(), "ts": leak.ts.isoformat()}

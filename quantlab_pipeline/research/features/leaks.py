@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from quantlab_pipeline.core.verdicts import ItemVerdict
+from quantlab_pipeline.core.verdicts import ItemVerdict, worst_by_item
 
 Attack = Literal["prefix", "poison", "lookback", "warmup"]
 """`prefix`: everything that was not known at the instant is gone. `poison`: it is changed, deleted,
@@ -35,8 +35,8 @@ class Leak:
     is the input that it saw through: `table.column`, or the table alone where its rows as such
     matter; null if no table alone explains it. `reach_s`: for the future, how long after the row's
     decision the furthest fact arrived that it saw; for `lookback`, how old the oldest fact was.
-    `open_ended`: the furthest fact that was loaded at all, so that it may see further. `reach_s` is
-    null for `warmup`.
+    `open_ended`: that is among the furthest that were loaded at all, so that it may see further.
+    `reach_s` is null for `warmup`, and where very many features leak at once.
     """
 
     feature: str
@@ -76,3 +76,7 @@ class Pit1Report:
     verdicts: Mapping[date, tuple[ItemVerdict, ...]]
     leaks: tuple[Leak, ...]
     coverage: Coverage
+
+    def by_feature(self) -> list[ItemVerdict]:
+        """One verdict a feature, sorted by name: that of its worst day."""
+        return worst_by_item(v for verdicts in self.verdicts.values() for v in verdicts)

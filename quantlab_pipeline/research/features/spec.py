@@ -7,12 +7,13 @@ A column that no verb can compute, or whose stated reach is not what its verb ne
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from quantlab_pipeline.core.clocks import DAY_MINUTES
+from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.spec import Spec
 from quantlab_pipeline.research.features.verbs import CUSTOM, VERBS, Params
 from quantlab_pipeline.research.market_data.schema import MARKET_DATA
@@ -76,13 +77,19 @@ class FeatureSpec(Spec):
                 hint = f"; it knows {', '.join(known)}" if known else " and takes none"
                 raise ValueError(f"`{self.verb}` does not know the parameter `{key}`{hint}")
         try:
-            window = getattr(self.arguments, "window_min", None)
+            arguments = self.arguments
         except ValidationError as error:
             first = error.errors()[0]
             keys = "".join(f" `{part}`" for part in first["loc"])
             told = first["msg"].removeprefix("Value error, ")
             raise ValueError(f"`{self.verb}`: params{keys}: {told}") from error
-        if window is not None and self.min_valid > max(window, 1):
+        least, window = arguments.least_valid(), getattr(arguments, "window_min", None)
+        if least > 1 and self.min_valid < least:
+            raise ValueError(
+                f"`min_valid` {self.min_valid} lets the recursion's first row show; it takes "
+                f"{least} rows to forget it"
+            )
+        if least == 1 and window is not None and self.min_valid > max(window, 1):
             raise ValueError(
                 f"`min_valid` {self.min_valid} is more than the window's {window} rows"
             )
@@ -92,6 +99,15 @@ class FeatureSpec(Spec):
     def arguments(self) -> Params:
         """The verb's parameters, typed. ValidationError if one is missing or out of range."""
         return VERBS[self.verb].params.model_validate(dict(self.params))
+
+    def with_twice_the_warmup(self) -> FeatureSpec:
+        """The same feature with its recursion begun twice as far back; itself if it has none."""
+        if self.verb == CUSTOM:
+            return self.model_copy(update={"lookback_min": 2 * self.lookback_min})
+        twice = self.arguments.with_twice_the_warmup()
+        if twice is None:
+            return self
+        return self.model_copy(update={"params": twice.model_dump()})
 
     @property
     def sources(self) -> list[tuple[str, str]]:
@@ -180,6 +196,46 @@ class FeatureSpecs(Spec):
             found.update(self.leaves(column) if table == OWN else [(table, column)])
         return sorted(found)
 
+    def only(self, names: Collection[str]) -> FeatureSpecs:
+        """The features in `names` and those that they are made of, in the same order.
+
+        SpecError for a name that is not stated, with the nearest.
+        """
+        wanted: set[str] = set()
+        for name in names:
+            if name not in self.features:
+                near = _nearest(name, self.features)
+                raise SpecError(
+                    f"No feature is called {name}.", f"Did you mean {near}?", feature=name
+                )
+            wanted |= {name, *self._own_inputs(name)}
+        kept = {name: spec for name, spec in self.features.items() if name in wanted}
+        return self.model_copy(update={"features": kept})
+
+    def _own_inputs(self, name: str) -> set[str]:
+        found: set[str] = set()
+        for table, column in self.features[name].sources:
+            if table == OWN:
+                found |= {column, *self._own_inputs(column)}
+        return found
+
+    def with_twice_the_warmup(self) -> tuple[FeatureSpecs, list[str]]:
+        """The same columns with every recursion begun twice as far back, and who that concerns.
+
+        Of a custom column the declared lookback is doubled: its recursion is unknown to us.
+        """
+        stated: dict[str, FeatureSpec] = {}
+        moved: set[str] = set()
+        for name, spec in self.features.items():
+            again = spec.with_twice_the_warmup()
+            if again is not spec or moved & {c for t, c in spec.sources if t == OWN}:
+                moved.add(name)
+            if spec.verb != CUSTOM:
+                again = again.model_copy(update={"lookback_min": self._reach(again, stated)})
+            stated[name] = again
+        twice = self.model_copy(update={"features": stated})
+        return twice, [name for name in self.features if name in moved]
+
     def plus(self, **extra: FeatureSpec) -> FeatureSpecs:
         """These specs and `extra` columns after them, validated as a whole."""
         body: dict[str, Any] = self.model_dump()
@@ -195,12 +251,17 @@ def _require_equal(name: str, key: str, declared: object, needed: object) -> Non
 class Pit1Thresholds(Spec):
     """How hard PIT-1 attacks. No leaked row is allowed, ever; that is not a threshold.
 
-    `instants_per_range`: attacked instants a call. `changed_log_sd`: deviation of the log factor
-    put on every value that is not known yet. `deleted_share`, `revised_share`: share of such rows
-    that vanish, and of known rows that get a revised twin which arrives later.
+    `instants_per_day`, `full_instants_per_day`: attacked instants of each day, by default and in
+    the full mode. `changed_share`: how far every value that must not matter is moved, as a share of
+    itself. `deleted_share`, `doubled_share`, `revised_share`: share of such rows that vanish, that
+    stand twice, and of known rows that get a revised twin which arrives later. `max_warmup_change`:
+    relative change that a recursion may show when it begins twice as far back.
     """
 
-    instants_per_range: int = Field(default=3, ge=3, le=1000)
-    changed_log_sd: float = Field(default=0.5, gt=0)
+    instants_per_day: int = Field(default=4, ge=2, le=1440)
+    full_instants_per_day: int = Field(default=48, ge=5, le=1440)
+    changed_share: float = Field(default=0.5, gt=0, lt=1)
     deleted_share: float = Field(default=0.1, ge=0, lt=1)
+    doubled_share: float = Field(default=0.05, ge=0, le=1)
     revised_share: float = Field(default=0.1, ge=0, le=1)
+    max_warmup_change: float = Field(default=1e-6, ge=0, lt=0.01)

@@ -6,6 +6,7 @@ Belongs here: what may be asked of a verb. How a verb computes is in `windows`, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,6 +16,9 @@ from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.core.spec import Spec
 
 WEEK_MIN = 7 * DAY_MINUTES
+FORGOTTEN = 1e-8
+"""What may be left of a recursion's first row: a start a hundred times off moves a value by 1e-6 of
+itself, which is what PIT-1 allows when it doubles the warm-up."""
 
 
 class Params(Spec):
@@ -29,6 +33,16 @@ class Params(Spec):
     def wait(self, min_valid: int) -> int:
         """Rows of gapless input before the first value, if `min_valid` valid ones are asked for."""
         return min_valid - 1
+
+    def least_valid(self) -> int:
+        """Least `min_valid` that a spec may state: after so many rows a recursion has forgotten its
+        first one.
+        """
+        return 1
+
+    def with_twice_the_warmup(self) -> Self | None:
+        """The same with its recursion begun twice as far back; None for a verb without one."""
+        return None
 
 
 class LevelParams(Params):
@@ -141,7 +155,7 @@ class AverageRangeParams(Params):
     """
 
     window_min: int = Field(ge=2, le=DAY_MINUTES)
-    restart_before_day_min: int = Field(ge=DAY_MINUTES // 2, le=WEEK_MIN)
+    restart_before_day_min: int = Field(ge=DAY_MINUTES // 2, le=2 * WEEK_MIN)
 
     def reach(self) -> int:
         """The restart before the day of t, and the close before it."""
@@ -151,13 +165,20 @@ class AverageRangeParams(Params):
         """The first true range needs the close before it."""
         return min_valid
 
+    def least_valid(self) -> int:
+        """Rows that leave at most FORGOTTEN of the first true range."""
+        return math.ceil(math.log(FORGOTTEN) / math.log1p(-1.0 / self.window_min))
+
+    def with_twice_the_warmup(self) -> Self:
+        """Begun twice as far before each day."""
+        return self.model_copy(update={"restart_before_day_min": 2 * self.restart_before_day_min})
+
     @model_validator(mode="after")
     def _forgets_its_start(self) -> Self:
-        left = (1.0 - 1.0 / self.window_min) ** self.restart_before_day_min
-        if left > 1e-6:
+        if self.restart_before_day_min < self.least_valid():
             raise ValueError(
-                f"`restart_before_day_min` {self.restart_before_day_min} leaves {left:.1e} of the "
-                f"start in the value; the limit is 1e-6"
+                f"`restart_before_day_min` {self.restart_before_day_min} lets the first row "
+                f"show; it takes {self.least_valid()} rows to forget it"
             )
         return self
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.research.features.computations import COMPUTATIONS
 from quantlab_pipeline.research.features.schema import features_schema
 from quantlab_pipeline.research.features.spec import FeatureSpecs, Pit1Thresholds
@@ -57,6 +58,7 @@ def test_each_verb_has_a_computation_and_no_computation_lacks_a_verb() -> None:
         ("spread_bps/params", {"scal": 1.0}, "does not know the parameter `scal`; it knows scale"),
         ("spread_rank_1d/params", {"window_min": 1}, "`window_min`"),
         ("spread_rank_1d/params", {}, "`window_min`"),
+        ("atr_1h_bps/min_valid", 60, "lets the recursion's first row show; it takes 1097 rows"),
         ("spread_rank_1d/min_valid", 1441, "more than the window's 1440 rows"),
         ("spread_rank_1d/lookback_min", 1440, "states `lookback_min` 1440, but it is 1439"),
         ("spread_rank_1d/warmup_min", 0, "states `warmup_min` 0, but it is 359"),
@@ -70,7 +72,7 @@ def test_each_verb_has_a_computation_and_no_computation_lacks_a_verb() -> None:
         (
             "atr_1h_bps/params",
             {"window_min": 60, "restart_before_day_min": 720},
-            "the limit is 1e-6",
+            "it takes 1097 rows to forget it",
         ),
     ],
 )
@@ -103,3 +105,24 @@ def test_specs_are_named_by_their_content() -> None:
 def test_shipped_thresholds_are_the_declared_ones() -> None:
     gates = yaml.safe_load((SPEC_FILE.parent / "gates.yaml").read_text())
     assert Pit1Thresholds.model_validate(gates["pit1"]) == Pit1Thresholds()
+
+
+def test_a_subset_keeps_what_its_features_are_made_of() -> None:
+    specs = shipped_specs()
+    assert specs.only(["liquidity_stress"]).names == [
+        "spread_bps", "spread_rank_1d", "depth_usd", "depth_rank_1d", "imbalance",
+        "liquidity_stress",
+    ]  # fmt: skip
+    assert specs.only(specs.names) == specs
+    with pytest.raises(SpecError, match=r"Did you mean spread_bps\?"):
+        specs.only(["spred_bps"])
+
+
+def test_twice_the_warm_up_reaches_further_and_concerns_recursions_alone() -> None:
+    specs = shipped_specs()
+    twice, concerned = specs.with_twice_the_warmup()
+    assert concerned == ["atr_1h_bps", "atr_1h_rank_1d"]
+    assert twice.features["atr_1h_bps"].lookback_min == 2880 + 1440
+    assert twice.features["atr_1h_rank_1d"].lookback_min == 4319 + 1440
+    unchanged = [n for n in specs.names if n not in concerned]
+    assert all(twice.features[n] == specs.features[n] for n in unchanged)
