@@ -165,14 +165,14 @@ def _market_tables() -> list[TableSpec]:
 
 
 def _research_day_tables(features: FeatureSpecs) -> list[TableSpec]:
-    inputs = [s.name for s in market.MARKET_DATA if s.name != "tob_snapshots"]
+    inputs = [Read(name, days) for name, days in features.lookback_days_by_table.items()]
     features_pt = TableSpec(
         "features_pt",
         "features",
         _GRAINS["features_pt"],
         "day",
         features_schema(features),
-        (*_reads("universe"), *_reads(*inputs, lookback=features.lookback_days)),
+        (*_reads("universe"), *inputs),
         Gate.PIT1,
         "*column",
         (f"{_STAGES}.features.build", f"{_GLUE}.features.assets{ALONE}"),

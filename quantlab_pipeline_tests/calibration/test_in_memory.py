@@ -15,7 +15,7 @@ from quantlab_pipeline.core.clocks import day_of, days_between
 from quantlab_pipeline.core.errors import GateNotPassedError
 from quantlab_pipeline.core.verdicts import ItemVerdict, Outcome
 from quantlab_pipeline.research.events.schema import EVENTS
-from quantlab_pipeline.research.features.gate import Pit1Report
+from quantlab_pipeline.research.features.leaks import Coverage, Pit1Report
 from quantlab_pipeline.research.market_data.book import aggregate_book
 from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
 from quantlab_pipeline.sources.world import world_source
@@ -116,11 +116,12 @@ def test_a_dataset_that_the_market_lacks_is_named():
 
 @pytest.mark.parametrize("outcome", [Outcome.PASS, Outcome.FAIL])
 def test_a_leak_stops_the_chain(monkeypatch, outcome):
-    report = Pit1Report([ItemVerdict("spread_bps", outcome)], [])
+    day = builders.small_study().first_day
+    coverage = Coverage({}, {}, n_features=1, n_days=1, n_symbols=1, n_values=0)
+    report = Pit1Report({day: (ItemVerdict("spread_bps", outcome),)}, (), coverage)
+    features = builders.small_run().inputs.features
     monkeypatch.setattr(in_memory, "judge_pit1", lambda *_: report)
-    monkeypatch.setattr(
-        in_memory, "build_features", lambda *_: builders.small_run().inputs.features
-    )
+    monkeypatch.setattr(in_memory, "build_features", lambda *_: features)
     arguments = builders.small_world(), builders.documents(), builders.small_study()
     if outcome is Outcome.PASS:
         assert run_in_memory(*arguments, builders.market(), attack=True).pit1 is report

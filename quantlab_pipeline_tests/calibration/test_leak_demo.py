@@ -21,8 +21,8 @@ def test_the_gate_names_the_leak_and_clears_the_rest():
     assert time.perf_counter() - began < 20
     assert {leak.feature for leak in demo.leaks} == {LEAKED}
     for leak in demo.leaks:
-        assert leak.table == "bars_1m_perp"
-        assert leak.seconds_ahead == 60.0
+        assert leak.source == "bars_1m_perp.close"
+        assert leak.reach_s == 60.0
         assert leak.ts == leak.tau
         assert leak.symbol == "AAAUSDT"
     assert overall(Gate.PIT1, demo.verdicts) is Outcome.FAIL

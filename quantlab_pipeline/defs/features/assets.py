@@ -12,26 +12,18 @@ from quantlab_pipeline.defs.stage_run import Body, GateBody, Judged, Made, Stage
 from quantlab_pipeline.research.features.build import build_features
 from quantlab_pipeline.research.features.inputs import FeatureInputs
 
-_INPUTS = {
-    "bars_perp": "bars_1m_perp",
-    "bars_spot": "bars_1m_spot",
-    "funding": "funding",
-    "mark_index": "mark_index",
-    "open_interest": "open_interest",
-    "tob_1m_agg": "tob_1m_agg",
-    "basis_state": "basis_state",
-    "funding_state": "funding_state",
-}
+MEMBERS = "universe"
 
 
 def inputs_of(run: StageRun) -> FeatureInputs:
-    """The tables that features are made from, with the longest lookback, gate D0 in force."""
-    return FeatureInputs(**{field: run.load(table) for field, table in _INPUTS.items()})
+    """The tables that features are made from, each with its longest lookback, gate D0 in force."""
+    names = [read.table for read in run.table.reads if read.table != MEMBERS]
+    return FeatureInputs().with_tables({name: run.load(name) for name in names})
 
 
 def features_pt(run: StageRun) -> Made:
     """Every feature on every minute of each day's members."""
-    members = run.load("universe").select("symbol", day_of().alias("_day"))
+    members = run.load(MEMBERS).select("symbol", day_of().alias("_day"))
     symbols = members["symbol"].unique().sort().to_list()
     frame = build_features(inputs_of(run), run.project.features(), run.days, symbols)
     kept = frame.with_columns(day_of().alias("_day")).join(

@@ -8,9 +8,9 @@ own lookback alone, never on how a range of days was cut into runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +38,22 @@ CustomVerb = Callable[[FeatureInputs, pl.DataFrame], Sequence[float | None] | pl
 """A column of the caller's own: (all inputs, keys `symbol` and `ts` of the grid) -> one value a
 row. The grid begins the spec's `lookback_min` before the first wanted minute.
 """
-Build = Callable[[FeatureInputs, FeatureSpecs, list[date], list[str]], pl.DataFrame]
-"""What PIT-1 attacks: (inputs, specs, days, symbols) -> `features_pt`."""
+
+
+class Build(Protocol):
+    """What PIT-1 attacks: it makes `features_pt`, or of its columns those that are asked for."""
+
+    def __call__(
+        self,
+        inputs: FeatureInputs,
+        specs: FeatureSpecs,
+        days: list[date],
+        symbols: list[str],
+        *,
+        only: Collection[str] | None = None,
+    ) -> pl.DataFrame:
+        """As `build_features`."""
+        ...
 
 
 class Window(NamedTuple):
@@ -66,16 +80,21 @@ def build_features(
     days: list[date],
     symbols: list[str],
     extra: Mapping[str, CustomVerb] | None = None,
+    *,
+    only: Collection[str] | None = None,
 ) -> pl.DataFrame:
     """One row per symbol and minute of `days`; null where an input is missing or still warming up.
 
     `inputs` should reach `specs.lookback_days` before each day; what is not there is missing, and
     of what is there each column reads just its declared lookback. `extra` has the function of every
-    spec with the verb `custom`. Sorted by symbol and ts; `available_at` is `ts`. SpecError if a
-    column has no spec, or a custom spec no function.
+    spec with the verb `custom`. `only`: these columns and what they are made of. Sorted by symbol
+    and ts; `available_at` is `ts`. SpecError if a column has no spec, or a custom spec no function.
     """
     extra = extra or {}
     _require_specs(specs, extra)
+    if only is not None:
+        specs = specs.only(only)
+        extra = {name: verb for name, verb in extra.items() if name in specs.features}
     if not days or not symbols:
         return features_schema(specs).empty()
     reach, known = reach_of(specs), sorted(set(symbols))

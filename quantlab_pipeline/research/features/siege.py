@@ -70,7 +70,7 @@ class Siege:
     @cached_property
     def honest(self) -> pl.DataFrame:
         """The day built from `near`, row by row as stored."""
-        return self._built(self.near, self.specs.only(self.names))
+        return self._built(self.near, self.specs, self.names)
 
     def unlike_stored(self) -> dict[str, Rows]:
         """Rows of each feature that do not come out as they were stored."""
@@ -110,7 +110,7 @@ class Siege:
             return []
         self.rebuilds["warmup"] += 1
         near = around(self.inputs, self.day, twice.lookback_days)
-        longer = self._built(near, twice.only(own))
+        longer = self._built(near, twice, own)
         begin = Strike("warmup", day_start(self.day) + MINUTE)
         allowed = self.thresholds.max_warmup_change
         changed = {n: _Harm(_apart(self.honest[n], longer[n], allowed), longer[n]) for n in own}
@@ -124,13 +124,15 @@ class Siege:
         """Rows among `where` that the strike changes, and the column after it, if there are any."""
         self.rebuilds[strike.attack] += 1
         harmed = self._arsenal.struck(strike, self._suspects(names))
-        after = self._built(harmed, self.specs.only(names))
+        after = self._built(harmed, self.specs, names)
         rows = {name: _unequal(self.honest[name], after[name]) & where for name in names}
         return {name: _Harm(r, after[name]) for name, r in rows.items() if r.any()}
 
-    def _built(self, inputs: FeatureInputs, specs: FeatureSpecs) -> pl.DataFrame:
+    def _built(
+        self, inputs: FeatureInputs, specs: FeatureSpecs, names: Collection[str]
+    ) -> pl.DataFrame:
         symbols = self.keys["symbol"].unique().sort().to_list()
-        made = self.build(inputs, specs, [self.day], symbols)
+        made = self.build(inputs, specs, [self.day], symbols, only=names)
         if made.select("symbol", "ts").equals(self.keys):
             return made
         return self.keys.join(made, on=["symbol", "ts"], how="left", maintain_order="left")

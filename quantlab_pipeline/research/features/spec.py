@@ -189,6 +189,15 @@ class FeatureSpecs(Spec):
         longest = max(spec.lookback_min for spec in self.features.values())
         return -(-longest // DAY_MINUTES)
 
+    @property
+    def lookback_days_by_table(self) -> dict[str, int]:
+        """Each table that a feature reads, with the whole days before a day that may matter."""
+        longest: dict[str, int] = {}
+        for spec in self.features.values():
+            for table in spec.needs:
+                longest[table] = max(longest.get(table, 0), spec.lookback_min)
+        return {t: -(-longest[t] // DAY_MINUTES) for t in READABLE if t in longest}
+
     def leaves(self, name: str) -> list[tuple[str, str]]:
         """(table, column) pairs of raw input that feature `name` depends on, sorted."""
         found: set[tuple[str, str]] = set()
