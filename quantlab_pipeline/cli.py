@@ -54,6 +54,13 @@ _FIRST = "First day, YYYY-MM-DD. Default: the first that all symbols have."
 _LAST = "Last day, included. Default: the last that all symbols have."
 _FIRST_OF_MARKET = "First day, YYYY-MM-DD. Default: the market's first."
 _LAST_OF_MARKET = "Last day, included. Default: the last that the market or its source has."
+_FIRST_OF_STUDY = "First day, YYYY-MM-DD. Default: the study's first."
+_LAST_OF_STUDY = "Last day, included. Default: the study's last."
+
+
+def _day(flag: str, words: str) -> Any:
+    """An option that takes a day."""
+    return typer.Option(flag, metavar="DAY", formats=["%Y-%m-%d"], help=words)
 
 
 class _Border(TyperGroup):
@@ -124,14 +131,8 @@ def run(
     symbols: Annotated[
         str | None, typer.Option(metavar="A,B", help="Default: all that the folder has.")
     ] = None,
-    first: Annotated[
-        datetime | None,
-        typer.Option("--from", metavar="DAY", formats=["%Y-%m-%d"], help=_FIRST),
-    ] = None,
-    last: Annotated[
-        datetime | None,
-        typer.Option("--to", metavar="DAY", formats=["%Y-%m-%d"], help=_LAST),
-    ] = None,
+    first: Annotated[datetime | None, _day("--from", _FIRST)] = None,
+    last: Annotated[datetime | None, _day("--to", _LAST)] = None,
     waive: Annotated[
         list[str] | None, typer.Option(metavar="GATE", help="Go on past a gate; taints all after.")
     ] = None,
@@ -156,14 +157,8 @@ def fetch(
     symbols: Annotated[
         str | None, typer.Option(metavar="A,B", help="As the venue names them.")
     ] = None,
-    first: Annotated[
-        datetime | None,
-        typer.Option("--from", metavar="DAY", formats=["%Y-%m-%d"], help="YYYY-MM-DD, UTC."),
-    ] = None,
-    last: Annotated[
-        datetime | None,
-        typer.Option("--to", metavar="DAY", formats=["%Y-%m-%d"], help="Included."),
-    ] = None,
+    first: Annotated[datetime | None, _day("--from", "YYYY-MM-DD, UTC.")] = None,
+    last: Annotated[datetime | None, _day("--to", "Included.")] = None,
     datasets: Annotated[str | None, typer.Option(metavar="A,B", help=_DATASETS)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to fetch into.")] = None,
     base_url: Annotated[
@@ -198,14 +193,8 @@ def qa(
     symbols: Annotated[
         str | None, typer.Option(metavar="A,B", help="Default: all that the market has.")
     ] = None,
-    first: Annotated[
-        datetime | None,
-        typer.Option("--from", metavar="DAY", formats=["%Y-%m-%d"], help=_FIRST_OF_MARKET),
-    ] = None,
-    last: Annotated[
-        datetime | None,
-        typer.Option("--to", metavar="DAY", formats=["%Y-%m-%d"], help=_LAST_OF_MARKET),
-    ] = None,
+    first: Annotated[datetime | None, _day("--from", _FIRST_OF_MARKET)] = None,
+    last: Annotated[datetime | None, _day("--to", _LAST_OF_MARKET)] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     data: Data = None,
     project: ProjectRoot = None,
@@ -218,6 +207,37 @@ def qa(
 
     folder = _folder(source, path, symbols, first, last)
     return qa_command(_session(project, data), QaRequest(market, folder, json))
+
+
+@app.command()
+def attack(
+    study: Annotated[str, typer.Argument(help="A study whose features were built.")],
+    full: Annotated[
+        bool, typer.Option("--full", help="Many more instants of every day; takes longer.")
+    ] = False,
+    first: Annotated[datetime | None, _day("--from", _FIRST_OF_STUDY)] = None,
+    last: Annotated[datetime | None, _day("--to", _LAST_OF_STUDY)] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="This one and what it is made of; may be repeated."),
+    ] = None,
+    symbols: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Default: all that the study has.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """Attack a study's features as gate PIT-1 does, and say who knows the future, and through what.
+
+    It records no verdict: the gate in the chain does. Exit code 0: nothing is red; 3: something is.
+    """
+    from quantlab_pipeline.commands.attack import AttackRequest, attack_command
+
+    days = (first and first.date(), last and last.date())
+    names = _names(",".join(feature or ())) or None
+    request = AttackRequest(study, *days, names, _names(symbols), full, json)
+    return attack_command(_session(project, data), request)
 
 
 @app.command()
