@@ -11,10 +11,17 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from quantlab_pipeline.commands.session import COLOURS, NothingRunError, Session, UsageError
+from quantlab_pipeline.commands.session import (
+    COLOURS,
+    NothingRunError,
+    Session,
+    UsageError,
+    short_path,
+)
 from quantlab_pipeline.core.fingerprints import short
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict
 from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
+from quantlab_pipeline.defs.reports.pit import PAGE, verdicts_page
 from quantlab_pipeline.reports.board_data import candidate_rows
 from quantlab_pipeline.reports.candidate_story import (
     Row,
@@ -22,6 +29,7 @@ from quantlab_pipeline.reports.candidate_story import (
     needed_z,
     what_it_needs,
 )
+from quantlab_pipeline.reports.pit_why import feature_story
 from quantlab_pipeline.storage.spec_errors import nearest
 
 _FIGURES = (
@@ -56,6 +64,8 @@ def why_command(session: Session, what: str | None, study: str | None) -> int:
     if row is not None:
         explain_candidate(session, outcome, row)
     for gate, verdict in _verdicts_on(outcome, name):
+        if gate is Gate.PIT1:
+            explain_feature(session, outcome, name)
         session.out.print(_verdict_table(gate, verdict))
     if row is not None:
         _needs(session, outcome, row)
@@ -77,6 +87,20 @@ def explain_candidate(session: Session, outcome: StudyOutcome, row: Row) -> None
         figures.add_row(left[0], left[1], right[0], right[1])
     session.out.print(figures)
     session.say(escape(naive_against_ours(row, z_needed)))
+
+
+def explain_feature(session: Session, outcome: StudyOutcome, name: str) -> None:
+    """What PIT-1's attacks did to a feature: each leak's row, input and reach, what to do."""
+    page = verdicts_page(outcome)
+    line = next((f for f in page.features if f.feature == name), None) if page else None
+    if page is None or line is None:
+        return
+    leaks = [told for told in page.leaks if told.leak.feature == name]
+    for text in feature_story(line, leaks, len(page.days)):
+        session.say(escape(text))
+    artifact = session.artifacts(outcome.study) / PAGE
+    if line in page.red and artifact.is_file():
+        session.say(f"[dim]Drawn in {escape(short_path(artifact))}[/]")
 
 
 def explain_artifact(session: Session, outcome: StudyOutcome, name: str) -> None:
