@@ -192,7 +192,7 @@ def _verdict(
         "saw_ahead_min": (max(ahead, default=None if future else 0.0), 0.0),
         "not_reproduced_rows": (float(n_unlike), 0.0),
         "compared_values": (float(compared[name]), None),
-        "instants": (float(n_instants), float(n_instants)),
+        "instants": (float(n_instants), None),
     }
     outcome = Outcome.FAIL if reasons else Outcome.PASS
     evidence = tuple(_evidence(leak) for leak in leaks)
