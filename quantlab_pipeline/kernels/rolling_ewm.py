@@ -12,6 +12,9 @@ from numba import njit
 
 Floats = npt.NDArray[np.float64]
 
+LANES = 16
+"""Blocks whose recursions run side by side."""
+
 
 def anchored_ewm(
     x: Floats, start: int, alpha: float, anchor: int, warmup: int, min_valid: int
@@ -35,13 +38,19 @@ def anchored_ewm(
 def _ewm(
     x: Floats, phase: int, alpha: float, anchor: int, warmup: int, min_valid: int, out: Floats
 ) -> None:
-    first = -phase
-    while first < x.size:
-        n, m = 0, 0.0
-        for t in range(max(first - warmup, 0), min(first + anchor, x.size)):
-            if not np.isnan(x[t]):
-                m = x[t] if n == 0 else m + alpha * (x[t] - m)
-                n += 1
-            if t >= first:
-                out[t] = m if n >= min_valid and not np.isnan(x[t]) else np.nan
-        first += anchor
+    """Blocks run side by side, step by step: a step waits for its own block's last one alone."""
+    state = np.empty(LANES)
+    seen = np.empty(LANES, np.int64)
+    for first in range(-phase, x.size, LANES * anchor):
+        seen[:] = 0
+        for step in range(-warmup, anchor):
+            for lane in range(LANES):
+                t = first + lane * anchor + step
+                if t < 0 or t >= x.size:
+                    continue
+                valid = not np.isnan(x[t])
+                moved = state[lane] + alpha * (x[t] - state[lane]) if seen[lane] > 0 else x[t]
+                state[lane] = moved if valid else state[lane]
+                seen[lane] += valid
+                if step >= 0:
+                    out[t] = moved if valid and seen[lane] >= min_valid else np.nan

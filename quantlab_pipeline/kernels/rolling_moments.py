@@ -8,6 +8,8 @@ on where the array began. Extremes, ranks and regressions have their own modules
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -21,63 +23,103 @@ def rolling_mean_deviation(
     """Mean and sample deviation of the valid rows in (t - window, t], each of shape (n,).
 
     `start` is the absolute index of x[0] and fixes the blocks. NaN is missing: it is left out and
-    not counted; fewer than `min_valid` (for the deviation: and two) valid rows give NaN. A constant
-    window has deviation 0 exactly. Infinities raise ValueError. O(n), any window.
+    not counted; fewer than `min_valid` (for the deviation: and two) valid rows give NaN, and so
+    does a deviation whose square overflows. A constant window has deviation 0 exactly. Infinities
+    raise ValueError. O(n), any window.
 
-    Partials are updated as in Welford (1962) and joined by the formula of Chan, Golub and LeVeque
-    (1983). Oracle: `oracles.rolling`.
+    Sums are of distances from a row of the window itself, so that a mean of any size costs no
+    digits: a window of n rows loses at most the last log2(n) bits (Chan, Golub and LeVeque, 1983,
+    on shifted data). Oracle: `oracles.rolling`.
     """
-    _refuse_infinities(x)
+    if np.isinf(x).any():
+        raise ValueError("infinite values; write NaN for what is missing")
     mean = np.empty(x.size)
     deviation = np.empty(x.size)
     _moments(x, start % window, window, min_valid, mean, deviation)
     return mean, deviation
 
 
-def _refuse_infinities(x: Floats) -> None:
-    if np.isinf(x).any():
-        raise ValueError("infinite values; write NaN for what is missing")
+class _Sums(NamedTuple):
+    """By slot of a block: valid rows, their distances from a reference summed, and the squares."""
+
+    n: Floats
+    distance: Floats
+    square: Floats
 
 
 @njit(cache=True)
-def _add(n: int, mean: float, m2: float, value: float) -> tuple[int, float, float]:
-    if np.isnan(value):
-        return n, mean, m2
-    step = value - mean
-    mean += step / (n + 1)
-    return n + 1, mean, m2 + step * (value - mean)
+def _slots(sums: _Sums, first: int, end: int) -> _Sums:
+    return _Sums(sums.n[first:end], sums.distance[first:end], sums.square[first:end])
+
+
+@njit(cache=True)
+def _reversed(sums: _Sums) -> _Sums:
+    return _Sums(sums.n[::-1], sums.distance[::-1], sums.square[::-1])
+
+
+@njit(cache=True)
+def _first_valid(x: Floats) -> float:
+    first = 0.0
+    for value in x:
+        if not np.isnan(value):
+            first = value
+            break
+    return first
+
+
+@njit(cache=True)
+def _accumulate(x: Floats, reference: float, sums: _Sums) -> None:
+    n, distance, square = 0.0, 0.0, 0.0
+    for i in range(x.size):
+        valid = not np.isnan(x[i])
+        step = x[i] - reference if valid else 0.0
+        n += 1.0 if valid else 0.0
+        distance += step
+        square += step * step
+        sums.n[i], sums.distance[i], sums.square[i] = n, distance, square
+
+
+@njit(cache=True, error_model="numpy")
+def _join(
+    tail: _Sums,
+    head: _Sums,
+    references: tuple[float, float],
+    min_valid: int,
+    mean: Floats,
+    deviation: Floats,
+) -> None:
+    """Mean and deviation of the rows of `tail` and `head` together, slot by slot; vectorised."""
+    before, after = references
+    for i in range(mean.size):
+        both = (tail.n[i] > 0.0) & (head.n[i] > 0.0)
+        shift = before - after if both else 0.0
+        moved = tail.n[i] * shift
+        n = tail.n[i] + head.n[i]
+        distance = tail.distance[i] + moved + head.distance[i]
+        square = tail.square[i] + shift * (2.0 * tail.distance[i] + moved) + head.square[i]
+        apart = square - distance * distance / n
+        apart = 0.0 if apart < 0.0 else apart
+        known = n >= max(min_valid, 2) and apart < np.inf
+        reference = after if head.n[i] > 0.0 else before
+        mean[i] = reference + distance / n if n >= max(min_valid, 1) else np.nan
+        deviation[i] = np.sqrt(apart / (n - 1.0)) if known else np.nan
 
 
 @njit(cache=True)
 def _moments(
     x: Floats, phase: int, window: int, min_valid: int, mean: Floats, deviation: Floats
 ) -> None:
-    tail_n = np.zeros(window + 1, np.int64)
-    tail_mean = np.zeros(window + 1)
-    tail_m2 = np.zeros(window + 1)
-    n, m, s = 0, 0.0, 0.0
-    slot = phase
-    for t in range(x.size):
-        if slot == 0:
-            n, m, s = 0, 0.0, 0.0
-            for back in range(window):
-                if t - 1 - back >= 0:
-                    n, m, s = _add(n, m, s, x[t - 1 - back])
-                tail_n[window - 1 - back] = n
-                tail_mean[window - 1 - back] = m
-                tail_m2[window - 1 - back] = s
-            n, m, s = 0, 0.0, 0.0
-        n, m, s = _add(n, m, s, x[t])
-        before = tail_n[slot + 1]
-        count = before + n
-        if before == 0:
-            mu, square = m, s
-        elif n == 0:
-            mu, square = tail_mean[slot + 1], tail_m2[slot + 1]
-        else:
-            gap = m - tail_mean[slot + 1]
-            mu = tail_mean[slot + 1] + gap * n / count
-            square = tail_m2[slot + 1] + s + gap * gap * before * n / count
-        mean[t] = mu if count >= max(min_valid, 1) else np.nan
-        deviation[t] = np.sqrt(square / (count - 1)) if count >= max(min_valid, 2) else np.nan
-        slot = slot + 1 if slot + 1 < window else 0
+    tail = _Sums(np.zeros(window), np.zeros(window), np.zeros(window))
+    head = _Sums(np.zeros(window), np.zeros(window), np.zeros(window))
+    for block in range(-phase, x.size, window):
+        begin, end = max(block, 0), min(block + window, x.size)
+        oldest = window - 1 - min(begin - max(block - window, 0), window - 1)
+        behind = x[begin - (window - 1 - oldest) : begin][::-1]
+        before, after = _first_valid(behind), _first_valid(x[begin:end])
+        _accumulate(behind, before, _reversed(_slots(tail, oldest, window - 1)))
+        for sums in tail:
+            sums[:oldest] = sums[oldest]
+        now = _slots(head, begin - block, end - block)
+        _accumulate(x[begin:end], after, now)
+        then = _slots(tail, begin - block, end - block)
+        _join(then, now, (before, after), min_valid, mean[begin:end], deviation[begin:end])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quantlab_pipeline.kernels import rolling_order
 from quantlab_pipeline.kernels.rolling_autoregression import rolling_ar1
 from quantlab_pipeline.kernels.rolling_ewm import anchored_ewm
 from quantlab_pipeline.kernels.rolling_extremes import rolling_max, rolling_min
 from quantlab_pipeline.kernels.rolling_moments import rolling_mean_deviation
+from quantlab_pipeline.kernels.rolling_quantile import rolling_quantile
 from quantlab_pipeline.kernels.rolling_rank import rolling_rank
 from quantlab_pipeline.kernels.sign_runs import sign_runs
 from quantlab_pipeline_tests.oracles import rolling as oracle
@@ -59,6 +63,16 @@ def test_each_kernel_equals_its_oracle(x: Floats, start: int, window: int, min_v
     assert np.array_equal(rank, oracle.rank(x, window, min_valid), equal_nan=True)
 
 
+@settings(max_examples=150, deadline=None)
+@given(x=_series(), window=_WINDOWS, min_valid=st.integers(0, 17), q=st.floats(0, 1))
+def test_a_quantile_is_numpys_to_the_last_bit(
+    x: Floats, window: int, min_valid: int, q: float
+) -> None:
+    for share in (q, 0.0, 0.5, 1.0):
+        got = rolling_quantile(x, window, share, min_valid)
+        assert np.array_equal(got, oracle.quantile(x, window, share, min_valid), equal_nan=True)
+
+
 @settings(max_examples=100, deadline=None)
 @given(x=_series(), start=_STARTS, anchor=_WINDOWS, warmup=st.integers(0, 30))
 def test_anchored_ewm_equals_each_row_run_alone(
@@ -98,6 +112,7 @@ KERNELS: dict[str, tuple[Kernel, int]] = {
     "deviation": (lambda x, start: rolling_mean_deviation(x, start, 60, 20)[1], 59),
     "max": (lambda x, start: rolling_max(x, start, 60, 20), 59),
     "rank": (lambda x, _start: rolling_rank(x, 60, 20), 59),
+    "quantile": (lambda x, _start: rolling_quantile(x, 60, 0.95, 20), 59),
     "ar1": (lambda x, start: rolling_ar1(x, start, 60, 20), 60),
     "ewm": (lambda x, start: anchored_ewm(x, start, 0.2, 50, 70, 10), 119),
 }
@@ -166,6 +181,69 @@ def test_rank_on_ten_thousand_rows_with_ties() -> None:
         window = x[max(t - 1_439, 0) : t + 1]
         want = oracle.last_rank(window, 360)
         assert got[t] == want or (np.isnan(got[t]) and np.isnan(want))
+
+
+def test_a_quantile_outside_its_range_is_refused() -> None:
+    for q in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="does not lie in"):
+            rolling_quantile(np.ones(9), 5, q, 1)
+
+
+def test_ranks_and_quantiles_do_not_depend_on_how_many_rows_are_ordered_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(10)
+    x = np.cumsum(np.round(rng.normal(0, 1, 2_000), 1))
+    x[rng.random(2_000) < 0.2] = np.nan
+    whole = [(rolling_rank(x, w, 1), rolling_quantile(x, w, 0.9, 1)) for w in (1, 7, 64, 333)]
+    monkeypatch.setattr(rolling_order, "CHUNK_ROWS", 128)
+    for w, (rank, quantile) in zip((1, 7, 64, 333), whole, strict=True):
+        assert rolling_rank(x, w, 1).tobytes() == rank.tobytes()
+        assert rolling_quantile(x, w, 0.9, 1).tobytes() == quantile.tobytes()
+
+
+_HOSTILE: dict[str, Floats] = {
+    "nothing": np.array([]),
+    "one row": np.array([3.0]),
+    "all missing": np.full(300, math.nan),
+    "one valid row": np.where(np.arange(300) == 150, 2.0, math.nan),
+    "two zeros": np.where(np.arange(300) % 3 == 0, -0.0, np.arange(300) % 2),
+    "subnormal": np.arange(300)[::-1] * 5e-324,
+    "huge": 1.7e308 * np.linspace(-1, 1, 300),
+    "neighbours": np.cumsum(np.full(300, np.spacing(1e9))) + 1e9,
+    "a saw": np.where(np.arange(300) % 2 == 0, 1e6, -1e6) + np.arange(300),
+}
+
+
+@pytest.mark.parametrize("name", _HOSTILE)
+def test_ranks_and_quantiles_of_hostile_input(name: str) -> None:
+    x = _HOSTILE[name]
+    for window in (1, 2, 64, 65, 299, 5_000):
+        rank = rolling_rank(x, window, 1)
+        assert np.array_equal(rank, oracle.rank(x, window, 1), equal_nan=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            want = oracle.quantile(x, window, 0.25, 1)
+        assert np.array_equal(rolling_quantile(x, window, 0.25, 1), want, equal_nan=True)
+
+
+@pytest.mark.parametrize("outlier_every", [7, 37, 1_000])
+def test_a_mean_and_a_deviation_are_exact_beside_outliers(outlier_every: int) -> None:
+    x = np.random.default_rng(11).normal(0, 1e-3, 2_000)
+    x[::outlier_every] = 1e9
+    mean, deviation = rolling_mean_deviation(x, 5, 60, 60)
+    for t in (60, 777, 1_059, 1_999):
+        rows = [Fraction(v) for v in x[t - 59 : t + 1].tolist()]
+        centre = sum(rows) / 60
+        apart = math.sqrt(sum((v - centre) ** 2 for v in rows) / 59)
+        assert mean[t] == pytest.approx(float(centre), rel=1e-13, abs=1e-17)
+        assert deviation[t] == pytest.approx(apart, rel=1e-12)
+
+
+def test_a_deviation_whose_square_overflows_is_missing() -> None:
+    mean, deviation = rolling_mean_deviation(np.array([1e200, -1e200, 1.0, 2.0]), 0, 2, 1)
+    assert np.isfinite(mean).all()
+    assert np.isnan(deviation[:3]).all()
+    assert deviation[3] == pytest.approx(math.sqrt(0.5))
 
 
 def test_an_anchored_ewm_forgets_its_start() -> None:

@@ -62,6 +62,16 @@ def rank(x: Floats, window: int, min_valid: int) -> Floats:
     return _each_window(x, window, lambda rows: last_rank(rows, min_valid))
 
 
+def quantile(x: Floats, window: int, q: float, min_valid: int) -> Floats:
+    """numpy's own quantile of the valid rows of each window."""
+
+    def value(rows: Floats) -> float:
+        good = _valid(rows)
+        return float(np.quantile(good, q)) if good.size >= max(min_valid, 1) else np.nan
+
+    return _each_window(x, window, value)
+
+
 def last_ar1(x: Floats, window: int, min_valid: int) -> float:
     """Least-squares slope of the last `window` pairs of neighbours, if enough are whole."""
     now = range(max(x.size - window, 1), x.size)
