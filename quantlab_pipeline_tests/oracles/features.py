@@ -79,6 +79,7 @@ def _micro(get: Callable[[str], Floats]) -> dict[str, float]:
     return {
         "spread_bps": spread[-1],
         "spread_rank_1d": spread_rank,
+        "spread_q95_1d_bps": rolling.last_quantile(spread[-1440:], 0.95, 360),
         "spread_change_5m_bps": spread[-1] - spread[-6],
         "spread_ratio_1h": _over_mean(spread, 60),
         "depth_usd": depth[-1],
@@ -95,6 +96,8 @@ def _micro(get: Callable[[str], Floats]) -> dict[str, float]:
 def _funding(get: Callable[[str], Floats], minute: int) -> dict[str, float]:
     rate, at = get("funding.settled_rate"), get("funding.ts")
     due = get("funding.next_funding_ts")[-1] - minute
+    expected = 1e4 * get("funding_state.predicted_rate")[-1]
+    settled = 1e4 * get("funding_state.last_settled_rate")[-1]
     now = np.arange(minute - rate.size + 1, minute + 1, dtype=np.float64)
     facts = {a: r for a, r in zip(at, rate, strict=True) if a > now[-1] - 10080}
     run = 0.0
@@ -106,6 +109,8 @@ def _funding(get: Callable[[str], Floats], minute: int) -> dict[str, float]:
         "funding_last_bps": 1e4 * rate[-1],
         "funding_z_7d": _z(1e4 * rate, 10080, 1440),
         "funding_persistence": math.nan if math.isnan(rate[-1]) else run * np.sign(rate[-1]),
+        "funding_expected_bps": expected,
+        "funding_surprise_bps": expected - settled,
         "funding_due_min": due if due >= 0 else math.nan,
     }
 

@@ -62,14 +62,15 @@ def rank(x: Floats, window: int, min_valid: int) -> Floats:
     return _each_window(x, window, lambda rows: last_rank(rows, min_valid))
 
 
+def last_quantile(rows: Floats, q: float, min_valid: int) -> float:
+    """numpy's own quantile of the valid rows."""
+    good = _valid(rows)
+    return float(np.quantile(good, q)) if good.size >= max(min_valid, 1) else np.nan
+
+
 def quantile(x: Floats, window: int, q: float, min_valid: int) -> Floats:
-    """numpy's own quantile of the valid rows of each window."""
-
-    def value(rows: Floats) -> float:
-        good = _valid(rows)
-        return float(np.quantile(good, q)) if good.size >= max(min_valid, 1) else np.nan
-
-    return _each_window(x, window, value)
+    """Quantile of each window's valid rows."""
+    return _each_window(x, window, lambda rows: last_quantile(rows, q, min_valid))
 
 
 def last_ar1(x: Floats, window: int, min_valid: int) -> float:

@@ -2,6 +2,14 @@
 
 Belongs here: what may be asked of a verb. How a verb computes is in `windows`, `micro`,
 `derivatives` and `volatility`, which load the kernels; this module loads nothing heavy.
+
+How to add a verb: one pure function (inputs, params, grid) -> array in the module of its family;
+one line in VERBS below and one in `computations.COMPUTATIONS`; a class of parameters here, if none
+fits, that says how far the verb reaches and, for a recursion, where it begins; and a feature in
+`specs/feature_specs.yaml` that uses it, whose value the tests' oracle (`oracles.features`) works
+out from raw rows. The tests fail while any of these is missing. A verb's value at t may depend on
+the rows from t - `reach()` to t and on nothing else, not even on where its arrays began: PIT-1
+attacks that.
 """
 
 from __future__ import annotations
@@ -65,6 +73,12 @@ class RankParams(WindowParams):
     """`magnitude`: rank |x| instead of x."""
 
     magnitude: bool = False
+
+
+class QuantileParams(WindowParams):
+    """`q`: share of the window's rows that lie below."""
+
+    q: float = Field(gt=0, lt=1)
 
 
 class ChangeParams(Params):
@@ -200,11 +214,13 @@ VERBS: dict[str, Verb] = {
     "log_change": Verb(1, ChangeParams),
     "log_ratio": Verb(2, Params),
     "quotient": Verb(2, Params),
+    "gap": Verb(2, LevelParams),
     "flag": Verb(1, FlagParams),
     "rolling_mean": Verb(1, WindowParams),
     "rolling_deviation": Verb(1, WindowParams),
     "rolling_z": Verb(1, WindowParams),
     "rolling_rank": Verb(1, RankParams),
+    "rolling_quantile": Verb(1, QuantileParams),
     "ratio_to_mean": Verb(1, WindowParams),
     "liquidity_stress": Verb(3, StressParams),
     "minutes_until": Verb(1, Params),

@@ -1,4 +1,5 @@
-"""Verbs of no one family: levels, changes, rolling means, deviations, ranks and ratios.
+"""Verbs of no one family: levels, changes, ratios, and rolling means, deviations, ranks and
+quantiles.
 
 Belongs here: a verb takes its inputs as arrays on one symbol's minute grid, its parameters and the
 `Grid`, and returns one array of the same length. NaN is missing, and no verb returns an infinity.
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantlab_pipeline.kernels.rolling_moments import rolling_mean_deviation
+from quantlab_pipeline.kernels.rolling_quantile import rolling_quantile
 from quantlab_pipeline.kernels.rolling_rank import rolling_rank
 from quantlab_pipeline.research.features import verbs
 
@@ -82,6 +84,11 @@ def quotient(inputs: Inputs, _params: verbs.Params, _grid: Grid) -> Floats:
     return quotient_or_missing(inputs[0], inputs[1])
 
 
+def gap(inputs: Inputs, params: verbs.LevelParams, _grid: Grid) -> Floats:
+    """First minus second input, times `scale`."""
+    return params.scale * (inputs[0] - inputs[1])
+
+
 def flag(inputs: Inputs, params: verbs.FlagParams, _grid: Grid) -> Floats:
     """1.0 where x is at or past the bound, else 0.0; NaN stays NaN."""
     x = inputs[0]
@@ -114,6 +121,11 @@ def rank(inputs: Inputs, params: verbs.RankParams, grid: Grid) -> Floats:
     """Midrank percentile of x (or of its magnitude) in the window that ends with it, in (0, 1)."""
     x = np.abs(inputs[0]) if params.magnitude else inputs[0]
     return rolling_rank(x, params.window_min, grid.min_valid)
+
+
+def quantile(inputs: Inputs, params: verbs.QuantileParams, grid: Grid) -> Floats:
+    """The q-quantile of the window's valid rows, linear between two of them."""
+    return rolling_quantile(inputs[0], params.window_min, params.q, grid.min_valid)
 
 
 def ratio_to_mean(inputs: Inputs, params: verbs.WindowParams, grid: Grid) -> Floats:

@@ -28,7 +28,7 @@ def shipped_specs() -> FeatureSpecs:
 def market(
     n_days: int, symbols: list[str], seed: int = 1, holes: bool = False, first: date = FIRST
 ) -> FeatureInputs:
-    """All seven tables over `n_days`; with `holes`, rows vanish at random and in runs."""
+    """Every table over `n_days`; with `holes`, rows vanish at random and in runs."""
     days = days_between(first, first + timedelta(days=n_days - 1))
     minutes = minute_grid(days)
     parts = [_symbol_tables(symbol, minutes, generator(seed, symbol)) for symbol in symbols]

@@ -31,7 +31,7 @@ def _wrong(path: str, value: Any) -> str:
 
 def test_every_shipped_feature_has_a_verb_a_unit_and_a_meaning() -> None:
     specs = shipped_specs()
-    assert len(specs.names) == 48
+    assert len(specs.names) == 51
     assert specs.lookback_days == 8
     schema = features_schema(specs)
     assert schema.names == ["symbol", "ts", "available_at", *specs.names]
@@ -44,8 +44,10 @@ def test_every_shipped_feature_has_a_verb_a_unit_and_a_meaning() -> None:
             assert name.endswith("_flag"), name
 
 
-def test_each_verb_has_a_computation_and_no_computation_lacks_a_verb() -> None:
+def test_each_verb_has_a_computation_and_a_shipped_feature_whose_oracle_tries_it() -> None:
+    # test_build demands an oracle of every shipped feature.
     assert set(COMPUTATIONS) == set(VERBS) - {CUSTOM}
+    assert {spec.verb for spec in shipped_specs().features.values()} == set(COMPUTATIONS)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,7 @@ def test_each_verb_has_a_computation_and_no_computation_lacks_a_verb() -> None:
         ("spread_rank_1d/min_valid", 1441, "more than the window's 1440 rows"),
         ("spread_rank_1d/lookback_min", 1440, "states `lookback_min` 1440, but it is 1439"),
         ("spread_rank_1d/warmup_min", 0, "states `warmup_min` 0, but it is 359"),
+        ("spread_q95_1d_bps/params", {"window_min": 1440, "q": 1.0}, "`q`"),
         ("rv_1h_rank_7d/lookback_min", 10080, "but it is 10139"),
         ("amihud_rank_1d/needs", ["funding"], "but it is ['bars_1m_perp']"),
         ("spread_bps/unit", "percent", "unit"),
