@@ -25,9 +25,9 @@ def rolling_rank(x: Floats, window: int, min_valid: int) -> Floats:
     """(#{x < x_t} + 0.5 #{x = x_t}) / n over the valid rows in (t - window, t], t included.
 
     Shape (n,), values in (0, 1). NaN is missing: a missing x_t, or fewer than `min_valid` valid
-    rows, give NaN. Infinities raise ValueError. O(1 + window / 512) a row, the second part in
-    machine words: the window is a set of bits over the places of `rolling_order`. Oracle:
-    `oracles.rolling`.
+    rows, give NaN. Infinities raise ValueError. The window is a set of bits over the places of
+    `rolling_order`; a row costs a few words and one vectorised pass over window / 128 counters.
+    Oracle: `oracles.rolling`.
     """
     if np.isinf(x).any():
         raise ValueError("infinite values; write NaN for what is missing")
