@@ -56,9 +56,8 @@ def _z(x: Floats, window: int, least: int) -> float:
     return float((x[-1] - good.mean()) / good.std(ddof=1))
 
 
-def _over_mean(x: Floats, window: int) -> float:
-    rows = x[-window:]
-    return math.nan if np.isnan(rows).any() else float(x[-1] / rows.mean())
+def _over_mean(x: Floats, window: int, least: int) -> float:
+    return float(x[-1] / rolling.mean(x[-window:], window, least)[-1])
 
 
 def _last(values: Floats) -> float:
@@ -74,20 +73,20 @@ def _micro(get: Callable[[str], Floats]) -> dict[str, float]:
     imbalance = get("tob_1m_agg.imbalance_mean")
     spread_rank = rolling.last_rank(spread[-1440:], 360)
     depth_rank = rolling.last_rank(depth[-1440:], 360)
-    fullness = _over_mean(depth, 60)
-    lean = imbalance[-15:]
+    fullness = _over_mean(depth, 60, 45)
+    lean = rolling.mean(imbalance[-15:], 15, 12)[-1]
     return {
         "spread_bps": spread[-1],
         "spread_rank_1d": spread_rank,
         "spread_q95_1d_bps": rolling.last_quantile(spread[-1440:], 0.95, 360),
         "spread_change_5m_bps": spread[-1] - spread[-6],
-        "spread_ratio_1h": _over_mean(spread, 60),
+        "spread_ratio_1h": _over_mean(spread, 60, 45),
         "depth_usd": depth[-1],
         "depth_rank_1d": depth_rank,
         "depth_ratio_1h": fullness,
         "depth_collapse_flag": _flag(fullness, fullness <= 0.4),
         "imbalance": imbalance[-1],
-        "imbalance_mean_15m": float(lean.mean()),
+        "imbalance_mean_15m": lean,
         "imbalance_z_1d": _z(imbalance, 1440, 360),
         "liquidity_stress": 0.5 * spread_rank + 0.4 * (1 - depth_rank) + 0.1 * abs(imbalance[-1]),
     }
@@ -140,8 +139,8 @@ def _prices_apart(get: Callable[[str], Floats]) -> dict[str, float]:
 def _volatility(get: Callable[[str], Floats]) -> dict[str, float]:
     close = get("bars_1m_perp.close")
     moves = _changes(close, 1)
-    quiet, day = rolling.deviation(moves[-15:], 15, 15)[-1], _day_deviation(moves)
-    hours = rolling.deviation(moves[-10140:], 60, 60)[-10080:]
+    quiet, day = rolling.deviation(moves[-15:], 15, 12)[-1], _day_deviation(moves)
+    hours = rolling.deviation(moves[-10140:], 60, 45)[-10080:]
     out = {f"ret_{n}_bps": _log_bps(close[-1], close[-1 - k]) for n, k in _HORIZONS.items()}
     ratio = quiet / day if day > 0 else math.nan
     return out | {

@@ -24,7 +24,9 @@ OWN = "features"
 READABLE = {s.name: tuple(s.names) for s in MARKET_DATA if s.name != "tob_snapshots"}
 """The tables that features read, with their columns."""
 
-Aggregation = Literal["last", "mean", "deviation", "extremes", "recursion", "regression", "count"]
+Aggregation = Literal[
+    "last", "mean", "deviation", "extremes", "recursion", "regression", "count", "quantile"
+]
 Normalisation = Literal["none", "log", "rank", "z", "ratio", "flag", "composite"]
 Unit = Literal["bps", "bps/MUSD", "USD", "1", "min", "settlements", "flag"]
 

@@ -80,7 +80,7 @@ def test_spread_and_depth_equal_brute_force_on_ten_thousand_rows(
     spread = _raw(holed, "tob_1m_agg", "spread_bps_mean", week)
     depth = _raw(holed, "tob_1m_agg", "depth_usd_mean", week)
     assert week.height == N > 10_000
-    fullness = depth / rolling.mean(depth, 60, 60)
+    fullness = depth / rolling.mean(depth, 60, 45)
     with np.errstate(invalid="ignore"):
         collapsed = np.where(np.isnan(fullness), math.nan, fullness <= 0.4)
     brute = {
@@ -88,7 +88,7 @@ def test_spread_and_depth_equal_brute_force_on_ten_thousand_rows(
         "spread_rank_1d": rolling.rank(spread, 1440, 360),
         "spread_q95_1d_bps": rolling.quantile(spread, 1440, 0.95, 360),
         "spread_change_5m_bps": spread - _lag(spread, 5),
-        "spread_ratio_1h": spread / rolling.mean(spread, 60, 60),
+        "spread_ratio_1h": spread / rolling.mean(spread, 60, 45),
         "depth_usd": depth,
         "depth_rank_1d": rolling.rank(depth, 1440, 360),
         "depth_ratio_1h": fullness,
