@@ -1,134 +1,223 @@
-"""Forward windows: return, best and worst log price over several horizons, by doubling windows.
+"""Forward windows: return, best and worst log price over several horizons, by widening windows.
 
 Belongs here: the arithmetic of one symbol's path. Which minutes have a price, the caller says.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 TILE = 4096
+"""Decisions at a time: five buffers of a tile and the longest horizon stay in a core's cache."""
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+class LogPath(NamedTuple):
+    """One symbol's T minutes: log price carried over gaps, and what each minute is good for.
+
+    `fresh`: observed at that very minute, so that it counts for the extremes. `log_price` is finite
+    wherever `fresh`, `entry_ok` or `exit_ok` holds.
+    """
+
+    log_price: FloatArray
+    fresh: BoolArray
+    entry_ok: BoolArray
+    exit_ok: BoolArray
+
+
+class Windows(NamedTuple):
+    """K horizons in minutes (increasing, >= 1), the minutes that each path may miss, the delay."""
+
+    horizons: IntArray
+    max_missing: IntArray
+    delay: int
 
 
 @njit(cache=True)
-def forward_windows(
-    log_price: npt.NDArray[np.float64],
-    fresh: npt.NDArray[np.bool_],
-    entry_ok: npt.NDArray[np.bool_],
-    exit_ok: npt.NDArray[np.bool_],
-    horizons: npt.NDArray[np.int64],
-    max_missing: npt.NDArray[np.int64],
-    delay: int,
-) -> npt.NDArray[np.float64]:
-    """Return float64[K, 3, T]: log return, maximum (>= 0) and minimum (<= 0) of each path.
+def forward_windows(path: LogPath, windows: Windows, out: FloatArray) -> None:
+    """Fill `out` float64[K, J, M], M <= T: the paths of the first M decisions over each horizon.
 
-    For decision t and horizon H = horizons[k] (increasing, >= 1) the entry is e = t + delay, the
-    exit e + H, and the path the minutes (e, e + H]. `log_price` [T] is carried over gaps and finite
-    wherever `entry_ok` or `exit_ok` holds; only `fresh` minutes count for the extremes. NaN if
-    the entry or exit is not ok, lies beyond T, or the path has more than max_missing[k] minutes
+    J = 3: log return, maximum (>= 0), minimum (<= 0); J = 2: the extremes alone. For decision t and
+    horizon H the entry is e = t + delay, the exit e + H, the path the minutes (e, e + H]. NaN if
+    the entry or exit is not ok, lies beyond T, or the path has more than its `max_missing` minutes
     that are not fresh. The exit's own (carried) price is part of the path.
 
-    Sparse table in tiles (Bender and Farach-Colton 2000): the window of 2^j minutes is built from
-    two of 2^(j-1), and any H from two overlapping powers; O(T log max H).
-    Oracle: scalar loop in the tests, equal to 1e-12.
+    Windows of 4w or 2w minutes are built from those of w, any H from two that overlap (Bender and
+    Farach-Colton 2000, in tiles): O(T log max H), no branch in a loop over minutes.
+    Oracle: `oracles.label_paths`, equal to 1e-12.
     """
-    n = log_price.shape[0]
-    out = np.empty((horizons.shape[0], 3, n))
-    for k in range(horizons.shape[0]):
-        out[k, :, max(0, n - delay - horizons[k]) :] = np.nan
-    missing = np.zeros(n + 1, np.int64)
-    for t in range(n):
-        missing[t + 1] = missing[t] + (0 if fresh[t] else 1)
-    size = TILE + horizons[-1] + 1
+    n_decisions = out.shape[2]
+    reach = windows.horizons[-1]
+    size = min(TILE, n_decisions) + reach
     high, low = np.empty(size), np.empty(size)
-    next_high, next_low = np.empty(size), np.empty(size)
-    for start in range(0, n, TILE):
-        first = start + delay + 1
-        _load_tile(log_price, fresh, first, high, low)
+    wider_high, wider_low = np.empty(size), np.empty(size)
+    missing = np.empty(size + 1, np.int32)
+    entry = np.empty(size - reach)
+    for start in range(0, n_decisions, TILE):
+        stop = min(start + TILE, n_decisions)
+        first = start + windows.delay + 1
+        left = max(0, min(stop - start + reach, path.fresh.shape[0] - first))
+        _load(path.log_price[first:], path.fresh[first:], left, high, low, missing)
         width = 1
-        for k in range(horizons.shape[0]):
-            span = horizons[k]
-            while 2 * width <= span:
-                _double(high, low, next_high, next_low, width)
-                high, next_high = next_high, high
-                low, next_low = next_low, low
-                width *= 2
-            stop = min(start + TILE, n - delay - span)
-            if stop <= start:
-                break
-            entry, leave = start + delay, start + delay + span
-            m = stop - start
-            gone = missing[leave + 1 : leave + 1 + m] - missing[entry + 1 : entry + 1 + m]
-            known = entry_ok[entry : entry + m] & exit_ok[leave : leave + m]
-            other = span - width
-            _emit(
-                log_price[entry : entry + m],
-                log_price[leave : leave + m],
-                (high[:m], high[other : other + m]),
-                (low[:m], low[other : other + m]),
-                known & (gone <= max_missing[k]),
-                out[k, :, start:stop],
-            )
-    return out
+        for k in range(windows.horizons.shape[0]):
+            span = windows.horizons[k]
+            while 2 * width <= span and left > 0:
+                by = 4 if 4 * width <= span else 2
+                left = max(0, left - (by - 1) * width)
+                _widen(high, low, width, by, wider_high[:left], wider_low[:left])
+                high, wider_high = wider_high, high
+                low, wider_low = wider_low, low
+                width *= by
+            m = max(0, min(stop - start, path.fresh.shape[0] - windows.delay - span - start))
+            out[k, :, start + m : stop] = np.nan
+            if m > 0:
+                _enter(path, first - 1, span, missing, windows.max_missing[k], entry[:m])
+                end = path.log_price[first - 1 + span :]
+                shift = span - width
+                _emit(entry[:m], end, high, low, shift, out[k, :, start : start + m])
 
 
 @njit(cache=True)
-def _load_tile(
-    log_price: npt.NDArray[np.float64],
-    fresh: npt.NDArray[np.bool_],
-    first: int,
-    high: npt.NDArray[np.float64],
-    low: npt.NDArray[np.float64],
+def _load(
+    log_price: FloatArray,
+    fresh: BoolArray,
+    n: int,
+    high: FloatArray,
+    low: FloatArray,
+    missing: npt.NDArray[np.int32],
 ) -> None:
-    for i in range(high.shape[0]):
-        at = first + i
-        if at < log_price.shape[0] and fresh[at]:
-            high[i] = log_price[at]
-            low[i] = log_price[at]
-        else:
-            high[i] = -np.inf
-            low[i] = np.inf
+    """The first n minutes as windows of one minute, and how many before each are not fresh."""
+    for i in range(n):
+        high[i] = log_price[i] if fresh[i] else -np.inf
+        low[i] = log_price[i] if fresh[i] else np.inf
+    gone = 0
+    for i in range(n):
+        missing[i] = gone
+        gone += 0 if fresh[i] else 1
+    missing[n] = gone
 
 
 @njit(cache=True)
-def _double(
-    high: npt.NDArray[np.float64],
-    low: npt.NDArray[np.float64],
-    next_high: npt.NDArray[np.float64],
-    next_low: npt.NDArray[np.float64],
+def _widen(
+    high: FloatArray,
+    low: FloatArray,
     width: int,
+    by: int,
+    wider_high: FloatArray,
+    wider_low: FloatArray,
 ) -> None:
-    """Widen each window from `width` to twice that; windows past the buffer's end stay as wide."""
-    n = high.shape[0]
-    for i in range(n - width):
-        next_high[i] = high[i] if high[i] > high[i + width] else high[i + width]
-        next_low[i] = low[i] if low[i] < low[i + width] else low[i + width]
-    for i in range(max(0, n - width), n):
-        next_high[i] = high[i]
-        next_low[i] = low[i]
+    """Windows of `by` (2 or 4) times `width` minutes, as many as the outputs hold."""
+    if by == 2:
+        _max_of_two(high, high[width:], wider_high)
+        _min_of_two(low, low[width:], wider_low)
+    else:
+        _max_of_four(high, high[width:], high[2 * width :], high[3 * width :], wider_high)
+        _min_of_four(low, low[width:], low[2 * width :], low[3 * width :], wider_low)
+
+
+@njit(cache=True)
+def _max_of_two(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
+    for i in range(out.shape[0]):
+        p, q = a[i], b[i]
+        out[i] = p if p > q else q
+
+
+@njit(cache=True)
+def _min_of_two(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
+    for i in range(out.shape[0]):
+        p, q = a[i], b[i]
+        out[i] = p if p < q else q
+
+
+@njit(cache=True)
+def _max_of_four(
+    a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, out: FloatArray
+) -> None:
+    for i in range(out.shape[0]):
+        p, q, r, s = a[i], b[i], c[i], d[i]
+        p = p if p > q else q
+        r = r if r > s else s
+        out[i] = p if p > r else r
+
+
+@njit(cache=True)
+def _min_of_four(
+    a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, out: FloatArray
+) -> None:
+    for i in range(out.shape[0]):
+        p, q, r, s = a[i], b[i], c[i], d[i]
+        p = p if p < q else q
+        r = r if r < s else s
+        out[i] = p if p < r else r
+
+
+@njit(cache=True)
+def _enter(
+    path: LogPath,
+    first: int,
+    span: int,
+    missing: npt.NDArray[np.int32],
+    max_missing: int,
+    out: FloatArray,
+) -> None:
+    """Log prices of the entries from minute `first` on; NaN where there is no label."""
+    n = out.shape[0]
+    price = path.log_price[first:]
+    known = path.entry_ok[first : first + n] & path.exit_ok[first + span : first + span + n]
+    later = missing[span:]
+    for i in range(n):
+        out[i] = price[i] if known[i] & (later[i] - missing[i] <= max_missing) else np.nan
 
 
 @njit(cache=True)
 def _emit(
-    start: npt.NDArray[np.float64],
-    end: npt.NDArray[np.float64],
-    highs: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-    lows: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-    known: npt.NDArray[np.bool_],
-    out: npt.NDArray[np.float64],
+    entry: FloatArray,
+    end: FloatArray,
+    high: FloatArray,
+    low: FloatArray,
+    shift: int,
+    out: FloatArray,
 ) -> None:
-    """Write return, maximum and minimum of each path into `out` [3, m]; NaN where not `known`."""
-    high, later_high = highs
-    low, later_low = lows
-    returns, best, worst = out[0], out[1], out[2]
-    for i in range(start.shape[0]):
-        ret = end[i] - start[i]
-        up = (high[i] if high[i] > later_high[i] else later_high[i]) - start[i]
-        down = (low[i] if low[i] < later_low[i] else later_low[i]) - start[i]
-        up = up if up > ret else ret
-        down = down if down < ret else ret
-        returns[i] = ret if known[i] else np.nan
-        best[i] = (up if up > 0.0 else 0.0) if known[i] else np.nan
-        worst[i] = (down if down < 0.0 else 0.0) if known[i] else np.nan
+    """Write a tile's returns (where `out` has room for them) and extremes."""
+    if out.shape[0] == 3:
+        _returns(entry, end, out[0])
+    _best(entry, end, high, high[shift:], out[-2])
+    _worst(entry, end, low, low[shift:], out[-1])
+
+
+@njit(cache=True)
+def _returns(entry: FloatArray, end: FloatArray, out: FloatArray) -> None:
+    for i in range(out.shape[0]):
+        out[i] = end[i] - entry[i]
+
+
+@njit(cache=True)
+def _best(
+    entry: FloatArray, end: FloatArray, high: FloatArray, later: FloatArray, out: FloatArray
+) -> None:
+    for i in range(out.shape[0]):
+        p, q, last = high[i], later[i], end[i]
+        p = p if p > q else q
+        p = p if p > last else last
+        gain = p - entry[i]
+        # False for a NaN, which so stays one.
+        out[i] = 0.0 if gain <= 0.0 else gain
+
+
+@njit(cache=True)
+def _worst(
+    entry: FloatArray, end: FloatArray, low: FloatArray, later: FloatArray, out: FloatArray
+) -> None:
+    for i in range(out.shape[0]):
+        p, q, last = low[i], later[i], end[i]
+        p = p if p < q else q
+        p = p if p < last else last
+        gain = p - entry[i]
+        out[i] = 0.0 if gain >= 0.0 else gain

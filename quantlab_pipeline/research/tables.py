@@ -99,8 +99,9 @@ _GRAINS = {
     "features_pt": "One row per (symbol, minute) of the universe: what could be known at `ts`. "
     "Null is warm-up or missing input. Read by events and validation.",
     "labels_fwd": "One row per (symbol, minute): log return and extremes from the first price "
-    "after the decision to the end of each horizon. A horizon that has not resolved is null, and "
-    "no reader may take it for a value.",
+    "after the decision to the end of each horizon, on the mid (else the close: assumed) and on "
+    "the mark, the return also to the final price of a symbol that ended. A horizon that has not "
+    "resolved is null, and no reader may take it for a value.",
     "events": "One row per (symbol, event type, occurrence), from features alone, so that the "
     "newest day has events. Read by validation.",
     "event_quality": "One row per event type of the registry: prevalence, overlap, join.",
@@ -185,7 +186,7 @@ def _research_day_tables(features: FeatureSpecs) -> list[TableSpec]:
         _GRAINS["labels_fwd"],
         "day",
         LABELS_FWD,
-        _reads("bars_1m_perp", "tob_1m_agg", lookahead=LABEL_LOOKAHEAD_DAYS),
+        _reads("bars_1m_perp", "tob_1m_agg", "mark_index", lookahead=LABEL_LOOKAHEAD_DAYS),
         modules=(f"{_STAGES}.labels", f"{_GLUE}.labels.assets{ALONE}"),
         specs=("labels",),
         may_be_empty=True,

@@ -7,13 +7,14 @@ price one trades) are the fill models' matter.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from quantlab_pipeline.core.clocks import TS
+from quantlab_pipeline.core.clocks import MINUTE_US, TS, to_us
 from quantlab_pipeline.core.errors import SchemaError
 
 REFERENCE_PRICE_SCHEMA = {
@@ -34,6 +35,16 @@ class PriceGrid(NamedTuple):
 
     prices: npt.NDArray[np.float64]
     fresh: npt.NDArray[np.bool_]
+
+
+class ReferenceMinutes(NamedTuple):
+    """Reference prices of I symbols at T minutes in a row, nothing carried.
+
+    `prices` float64[I, T]: NaN at a minute without a price. `is_mid` bool[I, T]: a book gave it.
+    """
+
+    prices: npt.NDArray[np.float64]
+    is_mid: npt.NDArray[np.bool_]
 
 
 def reference_price(bars_perp: pl.DataFrame, tob_1m_agg: pl.DataFrame) -> pl.DataFrame:
@@ -64,6 +75,49 @@ def reference_price(bars_perp: pl.DataFrame, tob_1m_agg: pl.DataFrame) -> pl.Dat
     )
 
 
+def reference_minutes(
+    bars_perp: pl.DataFrame,
+    tob_1m_agg: pl.DataFrame,
+    symbols: Sequence[str],
+    first: datetime,
+    n_minutes: int,
+) -> ReferenceMinutes:
+    """`reference_price` laid on `n_minutes` minutes from `first` on, without a join.
+
+    Row i is `symbols[i]`. Off the grid and doubled keys: as `minute_matrix`.
+    """
+    closes = minute_matrix(bars_perp, "close", symbols, first, n_minutes)
+    if tob_1m_agg.is_empty():
+        return ReferenceMinutes(closes, np.zeros(closes.shape, dtype=np.bool_))
+    perp = tob_1m_agg.filter(pl.col("leg") == "perp")
+    mids = minute_matrix(perp, "mid_last", symbols, first, n_minutes)
+    is_mid = ~np.isnan(mids)
+    return ReferenceMinutes(np.where(is_mid, mids, closes), is_mid)
+
+
+def minute_matrix(
+    frame: pl.DataFrame, column: str, symbols: Sequence[str], first: datetime, n_minutes: int
+) -> npt.NDArray[np.float64]:
+    """float64[I, T]: a price of `frame` (symbol, ts, `column`) at T minutes from `first` on.
+
+    NaN where it is absent, not finite or not positive. Rows of other symbols, outside the minutes
+    or between two of them are left out. A doubled key raises SchemaError.
+    """
+    matrix = np.full((len(symbols), n_minutes), np.nan)
+    parts = frame.select("symbol", "ts", column).partition_by("symbol", as_dict=True)
+    for row, symbol in zip(matrix, symbols, strict=True):
+        if (part := parts.get((symbol,))) is None:
+            continue
+        since_us = part["ts"].dt.epoch("us").to_numpy() - to_us(first)
+        at = since_us // MINUTE_US
+        values = part[column].to_numpy()
+        kept = (at >= 0) & (at < n_minutes) & (at * MINUTE_US == since_us)
+        kept &= np.isfinite(values) & (values > 0)
+        row[at[kept]] = values[kept]
+        _refuse_doubled(~np.isnan(row), values[kept])
+    return matrix
+
+
 def price_matrix(frame: pl.DataFrame, symbols: Sequence[str], grid: pl.Series) -> PriceGrid:
     """`frame` (symbol, ts, price; unique keys) laid on `grid` (sorted instants), as a `PriceGrid`.
 
@@ -81,11 +135,15 @@ def price_matrix(frame: pl.DataFrame, symbols: Sequence[str], grid: pl.Series) -
     rows, columns, values = _positions(frame, symbols, instants)
     prices[rows, columns] = values
     fresh = ~np.isnan(prices)
+    _refuse_doubled(fresh, values)
+    return PriceGrid(_carried(prices, fresh), fresh)
+
+
+def _refuse_doubled(fresh: npt.NDArray[np.bool_], values: npt.NDArray[np.float64]) -> None:
     if np.count_nonzero(fresh) != len(values):
         raise SchemaError(
             "Two prices have one (symbol, ts).", "Deduplicate the price frame at its source."
         )
-    return PriceGrid(_carried(prices, fresh), fresh)
 
 
 def _usable(column: str) -> pl.Expr:

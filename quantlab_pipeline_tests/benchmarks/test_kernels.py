@@ -8,7 +8,6 @@ import pytest
 
 from quantlab_pipeline.kernels import rolling_ewm, rolling_extremes, rolling_quantile
 from quantlab_pipeline.kernels.bar_backtest import BarTape, sweep
-from quantlab_pipeline.kernels.label_windows import forward_windows
 from quantlab_pipeline.kernels.rolling_moments import rolling_mean_deviation
 from quantlab_pipeline.kernels.rolling_rank import rolling_rank
 from quantlab_pipeline_tests.benchmarks.measure import compare
@@ -41,26 +40,6 @@ def test_rolling_mean_and_deviation_beat_polars() -> None:
         lambda: (SERIES.rolling_mean(1_440), SERIES.rolling_std(1_440)),
     )
     assert ratio.value < 0.8, "though runs of any range agree to the last bit"
-
-
-def test_labels_beat_reversed_rolling_extremes() -> None:
-    horizons = np.array([5, 15, 60, 240, 1_440])
-    fresh = np.ones(YEAR, dtype=np.bool_)
-    backwards = SERIES.reverse()
-
-    def peer() -> list[pl.Series]:
-        out = []
-        for h in horizons.tolist():
-            out += [backwards.rolling_max(h), backwards.rolling_min(h), SERIES.shift(-h) - SERIES]
-        return out
-
-    ratio = compare(
-        "labels, per bar and column",
-        YEAR * 15,
-        lambda: forward_windows(LOG_PRICE, fresh, fresh, fresh, horizons, horizons // 20, 1),
-        peer,
-    )
-    assert ratio.value < 1.0
 
 
 def test_a_backtest_sweep_is_near_one_pass_over_memory() -> None:

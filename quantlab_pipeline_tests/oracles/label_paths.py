@@ -1,34 +1,107 @@
-"""Oracle of the labels: one decision and one horizon at a time, from the definition."""
+"""Oracle of the labels: one decision and one horizon at a time, from the document alone.
+
+`row` gives every column of `labels_fwd` that the document names, from plain lists of prices by the
+minute. The twin of `kernels.label_windows.forward_windows` and of all that is built around it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Prices = Sequence[float | None]
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Minutes:
+    """One symbol, a price a minute or None: closes, mids, marks; and the minutes of last bars."""
+
+    closes: Prices
+    mids: Prices
+    marks: Prices
+    last_bars: Sequence[int] = ()
+
+    def reference(self) -> list[float | None]:
+        """The mid, else the close."""
+        return [c if m is None else m for m, c in zip(self.mids, self.closes, strict=True)]
+
+
+def row(document: Document, minutes: Minutes, t: int) -> dict[str, Any] | None:
+    """The columns of a decision at minute `t`; None where the table has no row."""
+    prices = minutes.reference()
+    if prices[t] is None:
+        return None
+    entry = t + document["entry_delay_min"]
+    told = entry if entry < len(prices) and prices[entry] is not None else t
+    found: dict[str, Any] = {"price_source": "close" if minutes.mids[told] is None else "mid"}
+    for horizon in document["horizons"]:
+        values = _labels(document, prices, minutes, t, horizon["length_min"])
+        for label in document["labels"]:
+            found[label["name"].replace("{H}", horizon["name"])] = values[label["name"]]
+    longest = max(h["length_min"] for h in document["horizons"])
+    found["known_after_min"] = document["entry_delay_min"] + longest
+    return found
+
+
+def _labels(
+    document: Document, prices: Prices, minutes: Minutes, t: int, horizon: int
+) -> dict[str, float | None]:
+    ret, mfe, mae = label(document, prices, t, horizon) or (None, None, None)
+    _, mark_mfe, mark_mae = label(document, minutes.marks, t, horizon) or (None, None, None)
+    settled = ret
+    if ret is None:
+        settled = _to_the_final_price(document, prices, minutes.last_bars, t, horizon)
+    return {
+        "fwd_ret_{H}": ret,
+        "fwd_ret_{H}_exec": settled,
+        "mfe_{H}": mfe,
+        "mae_{H}": mae,
+        "mfe_{H}_mark": mark_mfe,
+        "mae_{H}_mark": mark_mae,
+    }
 
 
 def label(
-    prices: Sequence[float | None],
-    t: int,
-    horizon: int,
-    delay: int = 1,
-    max_missing_frac: float = 0.05,
-    max_entry_gap: int = 0,
-    max_exit_gap: int = 3,
+    document: Document, prices: Prices, t: int, horizon: int
 ) -> tuple[float, float, float] | None:
     """(log return, MFE, MAE) of a long decided at index `t`, or None. None in `prices` is a gap."""
-    entry, leave = t + delay, t + delay + horizon
-    start = _price_in_gap(prices, entry, max_entry_gap)
-    end = _price_in_gap(prices, leave, max_exit_gap)
-    path = prices[entry + 1 : leave + 1]
-    if start is None or end is None:
+    entry = t + document["entry_delay_min"]
+    leave = entry + horizon
+    start = price_in_gap(prices, entry, document["max_entry_gap_min"])
+    end = price_in_gap(prices, leave, document["max_exit_gap_min"])
+    if start is None or end is None or _too_much_missing(document, prices, entry, leave):
         return None
-    if path.count(None) > math.floor(max_missing_frac * horizon + 1e-9):
-        return None
-    moves = [math.log(p / start) for p in path if p is not None] + [math.log(end / start)]
-    return math.log(end / start), max(0.0, *moves), min(0.0, *moves)
+    path = [*(p for p in prices[entry + 1 : leave + 1] if p is not None), end]
+    best, worst = math.log(max(path) / start), math.log(min(path) / start)
+    return math.log(end / start), max(0.0, best), min(0.0, worst)
 
 
-def _price_in_gap(prices: Sequence[float | None], at: int, longest: int) -> float | None:
+def _to_the_final_price(
+    document: Document, prices: Prices, last_bars: Sequence[int], t: int, horizon: int
+) -> float | None:
+    entry = t + document["entry_delay_min"]
+    leave = entry + horizon
+    start = price_in_gap(prices, entry, document["max_entry_gap_min"])
+    inside = [b for b in last_bars if entry <= b < min(leave, len(prices)) and prices[b]]
+    if start is None or not inside:
+        return None
+    final = min(leave, len(prices) - 1)
+    while prices[final] is None:
+        final -= 1
+    if _too_much_missing(document, prices, entry, final):
+        return None
+    return math.log((prices[final] or math.nan) / start)
+
+
+def _too_much_missing(document: Document, prices: Prices, entry: int, leave: int) -> bool:
+    missing = list(prices[entry + 1 : leave + 1]).count(None)
+    return missing > math.floor(document["max_missing_frac"] * (leave - entry) + 1e-9)
+
+
+def price_in_gap(prices: Prices, at: int, longest: int) -> float | None:
     """The price carried to index `at`, if its gap is closed on both sides and not too long."""
     if at >= len(prices):
         return None

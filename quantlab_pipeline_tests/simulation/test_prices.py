@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import math
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,12 @@ from hypothesis import strategies as st
 
 from quantlab_pipeline.core.clocks import MINUTE, TS
 from quantlab_pipeline.core.errors import SchemaError
-from quantlab_pipeline.simulation.prices import price_matrix, reference_price
+from quantlab_pipeline.simulation.prices import (
+    minute_matrix,
+    price_matrix,
+    reference_minutes,
+    reference_price,
+)
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 
@@ -80,3 +86,46 @@ def test_equals_a_loop(by_minute: dict[int, float]) -> None:
         alive = bool(inside) and minute <= max(inside)
         np.testing.assert_equal(made.prices[0, i], newest if alive else np.nan)
         assert made.fresh[0, i] == (minute in inside)
+
+
+_USUAL = st.one_of(st.none(), st.sampled_from([0.0, -1.0, math.nan, math.inf]), st.floats(0.1, 9))
+_SEEN = st.dictionaries(
+    st.tuples(st.sampled_from(["A", "B", "C"]), st.integers(0, 30)), _USUAL, max_size=30
+)
+
+
+@given(closes=_SEEN, mids=_SEEN)
+@settings(max_examples=60, deadline=None)
+def test_reference_minutes_are_the_reference_price_laid_on_minutes(
+    closes: dict[tuple[str, int], float | None], mids: dict[tuple[str, int], float | None]
+) -> None:
+    bars = _by_key(closes, "close")
+    book = _by_key(mids, "mid_last").with_columns(pl.lit("perp").alias("leg"))
+    spot = book.with_columns(pl.lit("spot").alias("leg"), pl.lit(99.0).alias("mid_last"))
+    made = reference_minutes(bars, pl.concat([book, spot]), ["B", "A"], _at(5)[0], 20)
+    rows = reference_price(bars, book)
+    source = {(s, ts): (p, k) for s, ts, p, k in rows.iter_rows()}
+    for i, symbol in enumerate(["B", "A"]):
+        for j in range(20):
+            price, kind = source.get((symbol, START + (5 + j) * MINUTE), (np.nan, ""))
+            np.testing.assert_equal(made.prices[i, j], price)
+            assert made.is_mid[i, j] == (kind == "mid")
+
+
+def _by_key(values: dict[tuple[str, int], float | None], column: str) -> pl.DataFrame:
+    symbols = [symbol for symbol, _ in values]
+    return pl.DataFrame(
+        {"symbol": symbols, column: list(values.values())},
+        schema={"symbol": pl.String, column: pl.Float64},
+    ).with_columns(_at(*(minute for _, minute in values)))
+
+
+def test_a_minute_matrix_leaves_out_what_lies_between_and_refuses_doubles() -> None:
+    frame = _prices("A", {1: 5.0, 3: 6.0})
+    beside = frame.with_columns(pl.col("ts") + timedelta(seconds=1))
+    made = minute_matrix(pl.concat([frame, beside]), "price", ["A", "Z"], _at(1)[0], 3)
+    np.testing.assert_array_equal(made, [[5.0, np.nan, 6.0], [np.nan] * 3])
+    in_ms = frame.with_columns(pl.col("ts").dt.cast_time_unit("ms"))
+    np.testing.assert_array_equal(minute_matrix(in_ms, "price", ["A"], _at(1)[0], 3), made[:1])
+    with pytest.raises(SchemaError, match="one \\(symbol, ts\\)"):
+        minute_matrix(pl.concat([frame, frame]), "price", ["A"], _at(1)[0], 3)

@@ -122,7 +122,7 @@ def qa_report(run: StageRun) -> Made:
     tables = qa.MarketTables(
         **{name: run.load(name) for name in names},
         raw_findings=_raw_findings(run),
-        ends=endings.ends_of(run),
+        ends=endings.ends_of(run, run.days),
     )
     thresholds = run.project.gates().d0
     report = qa.examine(tables, run.days, run.symbols, run.market.datasets, thresholds)

@@ -7,7 +7,7 @@ only a later day tells makes the day anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import polars as pl
@@ -69,12 +69,12 @@ def has_new_ends(run: StageRun, source: Source, sink: RawSink) -> set[date]:
     return renewed
 
 
-def ends_of(run: StageRun) -> pl.DataFrame:
-    """The ends (columns ENDS) that the manifests of the run's days tell."""
+def ends_of(run: StageRun, days: Sequence[date]) -> pl.DataFrame:
+    """The ends (columns ENDS) that the manifests of `days` tell, as far as they are there."""
     rows = [
         (symbol, day, datetime.fromisoformat(last))
-        for day, partition in zip(run.days, run.partitions, strict=True)
-        for symbol, last in run.note(BARS, partition).get(NOTE, {}).items()
+        for day in days
+        for symbol, last in run.note(BARS, str(day)).get(NOTE, {}).items()
         if last is not None
     ]
     return pl.DataFrame(rows, schema=dict(ENDS), orient="row")

@@ -1,29 +1,54 @@
 """Make `labels_fwd`: what a long, entered one delay after each minute, earned and went through.
 
-The only verb that looks forward. It knows prices and label specs, neither features nor events.
+The only verb that looks forward. It knows prices and label specs, neither features nor events. The
+arithmetic of one symbol's path is in `paths`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from quantlab_pipeline.core.clocks import (
+    DAY_MINUTES,
     MINUTE,
     MINUTE_US,
     TS,
-    day_of,
     day_start,
-    minute_index,
     to_us,
+)
+from quantlab_pipeline.research.labels.paths import (
+    BoolArray,
+    FloatArray,
+    path_extremes,
+    path_labels,
+    settled_returns,
 )
 from quantlab_pipeline.research.labels.schema import LABELS_FWD
 from quantlab_pipeline.research.labels.spec import LabelSpecs
-from quantlab_pipeline.simulation.prices import price_matrix, reference_price
+from quantlab_pipeline.simulation.prices import minute_matrix, reference_minutes
+
+
+class _Span(NamedTuple):
+    """The minutes of a run: M from `first` on, of which `made` [M] are rows, and some ahead."""
+
+    first: datetime
+    made: BoolArray
+    n_minutes: int
+
+
+class _Minutes(NamedTuple):
+    """One symbol's minutes [T]: prices (NaN where none), whose a price is, and its last bars."""
+
+    symbol: str
+    prices: FloatArray
+    is_mid: BoolArray
+    marks: FloatArray
+    last_bars: list[int]
 
 
 def build_labels(
@@ -32,93 +57,106 @@ def build_labels(
     specs: LabelSpecs,
     days: Sequence[date],
     symbols: Sequence[str],
+    *,
+    mark_index: pl.DataFrame | None = None,
+    ends: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """One row per symbol and minute of `days` that has a reference price, of schema `labels_fwd`.
 
-    `bars_perp` and `tob_1m_agg` hold `days` and the two days after (less at the sample's end, where
-    the horizons that did not resolve are null). A label is null if its entry or exit has no price
-    within the spec's tolerance, or if too much of its path is missing; after a delisting no exit
-    has a price. `available_at` is the end of the longest horizon. A row's values do not depend on
-    what other days are in the run.
+    The price is the mid of the perpetual book's last valid quote of the minute, else the bar's
+    close (`price_source` close: assumed, of a market without a book). All frames hold `days` and
+    the two days after (less at the sample's end, where the horizons that did not resolve are null);
+    of what lies between two minutes nothing is read. A label is null if its entry or exit has no
+    price within the spec's tolerance, or if too much of its path is missing; after a delisting no
+    exit has a price. `ends` (symbol, ended_at) are the last bars of symbols that ended for good:
+    there `fwd_ret_H_exec` goes to the final price. The extremes of `mark_index` are null without
+    it. `available_at` is the end of the longest horizon. Units: log returns. A row's values do not
+    depend on what other days are in the run. SchemaError for two prices at one minute.
     """
-    prices = reference_price(bars_perp, tob_1m_agg).filter(pl.col("symbol").is_in(list(symbols)))
-    rows = _with_entry_source(
-        prices.filter(day_of().is_in(list(days))), prices, specs.entry_delay_min
-    )
-    if rows.is_empty():
+    if not days:
         return LABELS_FWD.empty()
-    first, last = day_start(min(days)) + MINUTE, _latest(prices)
-    grid = pl.datetime_range(first, last, MINUTE, eager=True, time_unit="us").cast(TS)
-    parts = []
-    for part in rows.partition_by("symbol", maintain_order=True):
-        matrix = price_matrix(prices, [part["symbol"][0]], grid)
-        minutes = part.select(minute_index()).to_series().to_numpy()
-        at = minutes - to_us(first) // MINUTE_US
-        paths = path_labels(matrix.prices[0], matrix.fresh[0], specs)[:, :, at]
-        parts.append(part.with_columns(_columns(paths, specs)))
-    known_after = timedelta(minutes=specs.entry_delay_min + specs.longest_min)
-    table = pl.concat(parts).with_columns((pl.col("ts") + known_after).alias("available_at"))
-    return LABELS_FWD.conform(table)
+    span = _span(days, specs)
+    of_symbol = _minutes(bars_perp, tob_1m_agg, mark_index, ends, sorted(set(symbols)), span)
+    parts = [_rows(minutes, specs, span) for minutes in of_symbol]
+    return LABELS_FWD.conform(pl.concat([LABELS_FWD.empty(), *parts]))
 
 
-def path_labels(
-    prices: npt.NDArray[np.float64], fresh: npt.NDArray[np.bool_], specs: LabelSpecs
-) -> npt.NDArray[np.float64]:
-    """float64[K, 3, T]: fwd_ret, mfe, mae of each horizon for a decision at each minute.
-
-    `prices` [T] is carried over gaps (NaN outside the symbol's life), `fresh` [T] marks observed
-    minutes. NaN where a label is null.
-    """
-    from quantlab_pipeline.kernels.label_windows import forward_windows
-
-    horizons = np.array([h.length_min for h in specs.horizons], np.int64)
-    gaps = gap_lengths(fresh)
-    return forward_windows(
-        np.log(prices),
-        fresh,
-        gaps <= specs.max_entry_gap_min,
-        gaps <= specs.max_exit_gap_min,
-        horizons,
-        np.floor(horizons * specs.max_missing_frac + 1e-9).astype(np.int64),
-        specs.entry_delay_min,
-    )
+def _span(days: Sequence[date], specs: LabelSpecs) -> _Span:
+    first, wanted = min(days), set(days)
+    n_days = (max(days) - first).days + 1
+    made = np.repeat([first + timedelta(days=i) in wanted for i in range(n_days)], DAY_MINUTES)
+    # Whether the last exit lies in a short gap is known when the gap is over.
+    ahead = specs.entry_delay_min + specs.longest_min
+    ahead += max(specs.max_entry_gap_min, specs.max_exit_gap_min)
+    return _Span(day_start(first) + MINUTE, made, len(made) + ahead)
 
 
-def gap_lengths(fresh: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """int64[T]: length in minutes of the gap that each minute lies in, 0 where it has a price.
-
-    A gap that is open at either end (before the first price, after the last) is without limit: its
-    length is not known yet, and an unresolved minute must not be taken for a short gap.
-    """
-    n = len(fresh)
-    at = np.arange(n)
-    before = np.maximum.accumulate(np.where(fresh, at, -1))
-    after = np.minimum.accumulate(np.where(fresh, at, n)[::-1])[::-1]
-    closed = (before >= 0) & (after < n)
-    length = np.where(fresh, 0, after - before - 1)
-    return np.where(closed, length, np.iinfo(np.int64).max)
-
-
-def _with_entry_source(rows: pl.DataFrame, prices: pl.DataFrame, delay_min: int) -> pl.DataFrame:
-    """`rows` with the price source of the entry; where the entry has none, of the decision."""
-    at_entry = prices.select(
-        "symbol",
-        (pl.col("ts") - timedelta(minutes=delay_min)).alias("ts"),
-        pl.col("price_source").alias("_entry_source"),
-    )
-    return rows.join(at_entry, on=["symbol", "ts"], how="left", maintain_order="left").with_columns(
-        pl.coalesce("_entry_source", "price_source").alias("price_source")
-    )
-
-
-def _columns(paths: npt.NDArray[np.float64], specs: LabelSpecs) -> list[pl.Series]:
+def _minutes(
+    bars_perp: pl.DataFrame,
+    tob_1m_agg: pl.DataFrame,
+    mark_index: pl.DataFrame | None,
+    ends: pl.DataFrame | None,
+    symbols: list[str],
+    span: _Span,
+) -> list[_Minutes]:
+    """The minutes of every symbol of `symbols`."""
+    first, n = span.first, span.n_minutes
+    seen = reference_minutes(bars_perp, tob_1m_agg, symbols, first, n)
+    if mark_index is None:
+        marks = np.full(seen.prices.shape, np.nan)
+    else:
+        marks = minute_matrix(mark_index, "mark_price", symbols, first, n)
+    last_bars = _last_bars(ends, span)
     return [
-        pl.Series(f"{label.name}_{horizon.name}", paths[k, j]).fill_nan(None)
-        for k, horizon in enumerate(specs.horizons)
-        for j, label in enumerate(specs.labels)
+        _Minutes(symbol, seen.prices[i], seen.is_mid[i], marks[i], last_bars.get(symbol, []))
+        for i, symbol in enumerate(symbols)
     ]
 
 
-def _latest(prices: pl.DataFrame) -> datetime:
-    latest: datetime = prices.select(pl.col("ts").max()).item()
-    return latest
+def _last_bars(ends: pl.DataFrame | None, span: _Span) -> dict[str, list[int]]:
+    """By symbol, the minutes of its last bars, counted from the first; also outside the run."""
+    found: dict[str, list[int]] = {}
+    if ends is not None:
+        for symbol, ended_at in ends.select("symbol", "ended_at").iter_rows():
+            found.setdefault(symbol, []).append((ended_at - span.first) // MINUTE)
+    return found
+
+
+def _rows(minutes: _Minutes, specs: LabelSpecs, span: _Span) -> pl.DataFrame:
+    """One symbol's part of the table."""
+    n = len(span.made)
+    kept = span.made & ~np.isnan(minutes.prices[:n])
+    if not kept.any():
+        return LABELS_FWD.empty()
+    known_after_us = (specs.entry_delay_min + specs.longest_min) * MINUTE_US
+    at_us = to_us(span.first) + MINUTE_US * np.arange(n)
+    head = [
+        pl.repeat(minutes.symbol, n, eager=True).alias("symbol"),
+        pl.Series("ts", at_us).cast(TS),
+        pl.Series("available_at", at_us + known_after_us).cast(TS),
+        _price_source(minutes, specs.entry_delay_min, n),
+    ]
+    frame = pl.DataFrame([*head, *_labels(minutes, specs, n)])
+    return (frame if kept.all() else frame.filter(pl.Series(kept))).select(LABELS_FWD.names)
+
+
+def _price_source(minutes: _Minutes, delay: int, n: int) -> pl.Series:
+    """Whose price the entry's is; where the entry has none, the decision's."""
+    entry_has_one = ~np.isnan(minutes.prices[delay : n + delay])
+    is_mid = np.where(entry_has_one, minutes.is_mid[delay : n + delay], minutes.is_mid[:n])
+    named = pl.when(pl.Series(is_mid)).then(pl.lit("mid")).otherwise(pl.lit("close"))
+    return pl.select(named.alias("price_source")).to_series()
+
+
+def _labels(minutes: _Minutes, specs: LabelSpecs, n: int) -> list[pl.Series]:
+    """Every label column of the first `n` minutes; NaN is null."""
+    paths = path_labels(minutes.prices, specs, n)
+    returns = paths[:, 0]
+    settled = settled_returns(minutes.prices, returns, minutes.last_bars, specs)
+    marks = path_extremes(minutes.marks, specs, n)
+    by_label = (returns, settled, paths[:, 1], paths[:, 2], marks[:, 0], marks[:, 1])
+    return [
+        pl.Series(label.name.format(H=horizon.name), values, nan_to_null=True)
+        for k, horizon in enumerate(specs.horizons)
+        for label, values in zip(specs.labels, (of_label[k] for of_label in by_label), strict=True)
+    ]

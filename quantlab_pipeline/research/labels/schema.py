@@ -9,12 +9,35 @@ from quantlab_pipeline.core.columns import AVAILABLE_AT, SYMBOL, TS_COLUMN, Colu
 HORIZONS_MIN = {"5m": 5, "15m": 15, "1h": 60, "4h": 240, "24h": 1440}
 """The horizons of this project in minutes, by their names in columns and specs."""
 
+PRICE_SOURCE = Column(
+    "price_source",
+    pl.String,
+    "",
+    "The entry's price. mid: of the perpetual book's last valid quote of the minute; close: of the "
+    "bar, where there is no such quote: an assumed mid, off by up to half a spread.",
+    isin=("mid", "close"),
+)
+
+
+def _label(column: str, meaning: str, ge: int | None = None, le: int | None = None) -> Column:
+    return Column(column, pl.Float64, "1", meaning, nullable=True, ge=ge, le=le)
+
 
 def _horizon_columns(name: str) -> tuple[Column, ...]:
     return (
-        Column(f"fwd_ret_{name}", pl.Float64, "1", "Log return of a long held to the end.", True),
-        Column(f"mfe_{name}", pl.Float64, "1", "Best log return of a long.", True, 0),
-        Column(f"mae_{name}", pl.Float64, "1", "Worst log return of a long.", True, le=0),
+        _label(f"fwd_ret_{name}", "Log return of a long held to the end of the horizon."),
+        _label(
+            f"fwd_ret_{name}_exec",
+            "fwd_ret; where the symbol ended inside the horizon, up to its final price.",
+        ),
+        _label(f"mfe_{name}", "Best log return of a long on the way, never below 0.", ge=0),
+        _label(f"mae_{name}", "Worst log return of a long on the way, never above 0.", le=0),
+        _label(f"mfe_{name}_mark", "Best move of the mark price from the entry's mark.", ge=0),
+        _label(
+            f"mae_{name}_mark",
+            "Worst move of the mark price from the entry's mark: what a liquidation looks at.",
+            le=0,
+        ),
     )
 
 
@@ -24,7 +47,7 @@ LABELS_FWD = TableSchema(
         SYMBOL,
         TS_COLUMN,
         AVAILABLE_AT,
-        Column("price_source", pl.String, "", "mid, or close (assumed).", isin=("mid", "close")),
+        PRICE_SOURCE,
         *(column for name in HORIZONS_MIN for column in _horizon_columns(name)),
     ),
 )
