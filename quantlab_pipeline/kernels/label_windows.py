@@ -20,10 +20,10 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class LogPath(NamedTuple):
-    """One symbol's T minutes: log price carried over gaps, and what each minute is good for.
+    """One symbol's T minutes: log price, whether each was observed, may be an entry, be an exit.
 
-    `fresh`: observed at that very minute, so that it counts for the extremes. `log_price` is finite
-    wherever `fresh`, `entry_ok` or `exit_ok` holds.
+    `log_price` is carried over gaps, NaN before the first price: a minute that is not `fresh`
+    repeats the one before it and adds nothing to an extreme. Finite where an entry or exit is ok.
     """
 
     log_price: FloatArray
@@ -47,7 +47,7 @@ def forward_windows(path: LogPath, windows: Windows, out: FloatArray) -> None:
     J = 3: log return, maximum (>= 0), minimum (<= 0); J = 2: the extremes alone. For decision t and
     horizon H the entry is e = t + delay, the exit e + H, the path the minutes (e, e + H]. NaN if
     the entry or exit is not ok, lies beyond T, or the path has more than its `max_missing` minutes
-    that are not fresh. The exit's own (carried) price is part of the path.
+    that are not fresh.
 
     Windows of 4w or 2w minutes are built from those of w, any H from two that overlap (Bender and
     Farach-Colton 2000, in tiles): O(T log max H), no branch in a loop over minutes.
@@ -56,52 +56,42 @@ def forward_windows(path: LogPath, windows: Windows, out: FloatArray) -> None:
     n_decisions = out.shape[2]
     reach = windows.horizons[-1]
     size = min(TILE, n_decisions) + reach
-    high, low = np.empty(size), np.empty(size)
-    wider_high, wider_low = np.empty(size), np.empty(size)
+    next_high, next_low = np.empty(size), np.empty(size)
+    other_high, other_low = np.empty(size), np.empty(size)
     missing = np.empty(size + 1, np.int32)
     entry = np.empty(size - reach)
     for start in range(0, n_decisions, TILE):
         stop = min(start + TILE, n_decisions)
         first = start + windows.delay + 1
         left = max(0, min(stop - start + reach, path.fresh.shape[0] - first))
-        _load(path.log_price[first:], path.fresh[first:], left, high, low, missing)
+        _count_missing(path.fresh[first : first + left], missing)
+        high = low = path.log_price[first : first + left]
         width = 1
         for k in range(windows.horizons.shape[0]):
             span = windows.horizons[k]
             while 2 * width <= span and left > 0:
                 by = 4 if 4 * width <= span else 2
                 left = max(0, left - (by - 1) * width)
-                _widen(high, low, width, by, wider_high[:left], wider_low[:left])
-                high, wider_high = wider_high, high
-                low, wider_low = wider_low, low
+                _widen(high, low, width, by, next_high[:left], next_low[:left])
+                high, next_high, other_high = next_high, other_high, next_high
+                low, next_low, other_low = next_low, other_low, next_low
                 width *= by
             m = max(0, min(stop - start, path.fresh.shape[0] - windows.delay - span - start))
             out[k, :, start + m : stop] = np.nan
             if m > 0:
                 _enter(path, first - 1, span, missing, windows.max_missing[k], entry[:m])
                 end = path.log_price[first - 1 + span :]
-                shift = span - width
-                _emit(entry[:m], end, high, low, shift, out[k, :, start : start + m])
+                _emit(entry[:m], end, high, low, span - width, out[k, :, start : start + m])
 
 
 @njit(cache=True)
-def _load(
-    log_price: FloatArray,
-    fresh: BoolArray,
-    n: int,
-    high: FloatArray,
-    low: FloatArray,
-    missing: npt.NDArray[np.int32],
-) -> None:
-    """The first n minutes as windows of one minute, and how many before each are not fresh."""
-    for i in range(n):
-        high[i] = log_price[i] if fresh[i] else -np.inf
-        low[i] = log_price[i] if fresh[i] else np.inf
+def _count_missing(fresh: BoolArray, missing: npt.NDArray[np.int32]) -> None:
+    """How many minutes before each are not fresh."""
     gone = 0
-    for i in range(n):
+    for i in range(fresh.shape[0]):
         missing[i] = gone
         gone += 0 if fresh[i] else 1
-    missing[n] = gone
+    missing[fresh.shape[0]] = gone
 
 
 @njit(cache=True)
@@ -188,8 +178,8 @@ def _emit(
     """Write a tile's returns (where `out` has room for them) and extremes."""
     if out.shape[0] == 3:
         _returns(entry, end, out[0])
-    _best(entry, end, high, high[shift:], out[-2])
-    _worst(entry, end, low, low[shift:], out[-1])
+    _best(entry, high, high[shift:], out[-2])
+    _worst(entry, low, low[shift:], out[-1])
 
 
 @njit(cache=True)
@@ -199,25 +189,17 @@ def _returns(entry: FloatArray, end: FloatArray, out: FloatArray) -> None:
 
 
 @njit(cache=True)
-def _best(
-    entry: FloatArray, end: FloatArray, high: FloatArray, later: FloatArray, out: FloatArray
-) -> None:
+def _best(entry: FloatArray, high: FloatArray, later: FloatArray, out: FloatArray) -> None:
     for i in range(out.shape[0]):
-        p, q, last = high[i], later[i], end[i]
-        p = p if p > q else q
-        p = p if p > last else last
-        gain = p - entry[i]
+        p, q = high[i], later[i]
+        gain = (p if p > q else q) - entry[i]
         # False for a NaN, which so stays one.
         out[i] = 0.0 if gain <= 0.0 else gain
 
 
 @njit(cache=True)
-def _worst(
-    entry: FloatArray, end: FloatArray, low: FloatArray, later: FloatArray, out: FloatArray
-) -> None:
+def _worst(entry: FloatArray, low: FloatArray, later: FloatArray, out: FloatArray) -> None:
     for i in range(out.shape[0]):
-        p, q, last = low[i], later[i], end[i]
-        p = p if p < q else q
-        p = p if p < last else last
-        gain = p - entry[i]
+        p, q = low[i], later[i]
+        gain = (p if p < q else q) - entry[i]
         out[i] = 0.0 if gain >= 0.0 else gain

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import yaml
 
 from quantlab_pipeline.core.verdicts import Gate
@@ -26,6 +27,8 @@ from quantlab_pipeline.definitions import build_defs
 from quantlab_pipeline.defs.partitions import range_tags, studies_of
 from quantlab_pipeline.defs.resources import utc_now
 from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.sources.archive import codec
+from quantlab_pipeline.sources.archive.layout import KLINES, UM, archive_name
 from quantlab_pipeline.storage.lake import Lake
 from quantlab_pipeline.storage.project_lake import open_market_lake
 from quantlab_pipeline.storage.spec_files import Project
@@ -201,6 +204,16 @@ def make_project(root: Path, **changes: Mapping[str, Any]) -> World:
     world.edit("gates", "e1", "min_events", to=3)
     world.edit("gates", "e1", "min_active_days", to=2)
     return world
+
+
+def publish_klines(mirror: Path, symbol: str, day: date, rows: pl.DataFrame) -> None:
+    """Put a day's file of perpetual bars and its checksum into a mirror of the archive."""
+    path = mirror / archive_name(UM, KLINES, symbol, day, daily=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    csv = codec.encode_csv(rows, codec.KLINES, header=True)
+    path.write_bytes(codec.make_zip(path.name.replace(".zip", ".csv"), csv))
+    checksum = codec.make_checksum(path.name, path.read_bytes())
+    path.with_name(f"{path.name}.CHECKSUM").write_bytes(checksum)
 
 
 @contextmanager

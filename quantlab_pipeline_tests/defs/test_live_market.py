@@ -13,9 +13,7 @@ import pytest
 from quantlab_pipeline.defs.market_data import opening
 from quantlab_pipeline.defs.resources import utc_now
 from quantlab_pipeline.research.market_data.schema import MARKET_DATA
-from quantlab_pipeline.sources.archive import codec
-from quantlab_pipeline.sources.archive.layout import KLINES, UM, archive_name
-from quantlab_pipeline_tests.defs.builders import World, failures, make_project
+from quantlab_pipeline_tests.defs.builders import World, failures, make_project, publish_klines
 from quantlab_pipeline_tests.sources.builders import moving_klines
 from quantlab_pipeline_tests.sources.remote.rest_server import RestVenue, candle_rows
 from quantlab_pipeline_tests.sources.remote.server import LocalServer
@@ -42,12 +40,7 @@ class Live:
 
     def publish(self, day: date, rows: pl.DataFrame, symbol: str = SYMBOLS[0]) -> None:
         """Put a day's file into the mirror, as `quantlab fetch` would."""
-        path = self.world.root / "mirror" / archive_name(UM, KLINES, symbol, day, daily=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        csv = codec.encode_csv(rows, codec.KLINES, header=True)
-        path.write_bytes(codec.make_zip(path.name.replace(".zip", ".csv"), csv))
-        checksum = codec.make_checksum(path.name, path.read_bytes())
-        path.with_name(f"{path.name}.CHECKSUM").write_bytes(checksum)
+        publish_klines(self.world.root / "mirror", symbol, day, rows)
 
 
 @pytest.fixture

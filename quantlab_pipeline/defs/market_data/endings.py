@@ -40,21 +40,21 @@ def stopped_symbols(
     stopped: dict[date, Stopped] = {}
     for symbol, day, last in daily.filter(pl.col("last") < end).iter_rows():
         stopped.setdefault(day, {})[symbol] = last.isoformat()
+    held = set(daily["day"])
     for day, symbols in stopped.items():
-        near = [bars.select("symbol", "ts"), *_next_day(run, source, sink, day)]
+        after = day + timedelta(days=1)
+        near = [bars.select("symbol", "ts")]
+        near += [] if after in held else _bars_on(after, run, source, sink)
         final = ended_at(pl.concat(near)).filter(pl.col("day") == day)["symbol"].to_list()
         stopped[day] = {s: last if s in final else None for s, last in symbols.items()}
     return stopped
 
 
-def _next_day(run: StageRun, source: Source, sink: RawSink, day: date) -> Iterable[pl.DataFrame]:
-    """The bars that the source has of the day after, unless they are the run's own."""
-    after = day + timedelta(days=1)
-    if after in run.days:
-        return
+def _bars_on(day: date, run: StageRun, source: Source, sink: RawSink) -> Iterable[pl.DataFrame]:
+    """The bars that the source has of a day which may lie outside the run."""
     for symbol in run.symbols:
-        files = source.land(BARS, symbol, [after], sink)
-        yield source.parse(BARS, symbol, files, sink, [after]).frame.select("symbol", "ts")
+        files = source.land(BARS, symbol, [day], sink)
+        yield source.parse(BARS, symbol, files, sink, [day]).frame.select("symbol", "ts")
 
 
 def has_new_ends(run: StageRun, source: Source, sink: RawSink) -> set[date]:

@@ -63,7 +63,7 @@ def settled_returns(
             known = entry_ok[entry] & (missing <= _most_missing(leave - entry, specs))
             gain = log_price[leave] - log_price[newest[entry]]
             at = entry - delay
-            row[at] = np.where(np.isnan(row[at]) & known, gain, row[at])
+            row[at] = np.where(known, gain, row[at])
     return settled
 
 

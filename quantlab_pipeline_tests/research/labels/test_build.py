@@ -112,6 +112,15 @@ def test_missing_entry_exit_and_path() -> None:
     assert np.isnan(labels[2, 0, 290]), "4 of 60 minutes is over 5 %"
 
 
+def test_a_share_that_is_a_whole_number_of_minutes_may_be_missing() -> None:
+    specs = label_specs(max_missing_frac=0.35)
+    for gone, known in ((504, True), (505, False)):
+        prices = np.full(1442, 100.0)
+        prices[10 : 10 + gone] = np.nan
+        label = path_labels(prices, specs, 1)[4, 0, 0]
+        assert np.isfinite(label) == known, "0.35 of 1,440 is 504, though not in binary"
+
+
 def test_open_gaps_are_without_limit() -> None:
     newest, length_min = gaps_of(np.array([False, True, False, False, True, False]))
     assert newest.tolist() == [-1, 1, 1, 1, 4, 4]
@@ -192,7 +201,10 @@ def market() -> dict[str, pl.DataFrame]:
     """Six days of two symbols with holes, a book and marks; B ends on the fourth day."""
     n, last = 6 * 1440, 3 * 1440 + 600
     of_a, of_b = walk(n, 7, 0.01), walk(n, 8, 0.002)
-    of_a[2870:2900] = [None] * 30
+    of_a[2800:2830] = [None] * 30
+    # The longest horizon of the first day's last decision ends in a short gap.
+    of_a[1439:1441] = [100.0, 101.0]
+    of_a[2880:2883] = [None] * 3
     of_b[last + 1 :] = [None] * (n - last - 1)
     frame = pl.concat([bars("A", START, of_a), bars("B", START, of_b)])
     every_third = pl.int_range(pl.len()) % 3 == 0
@@ -221,7 +233,9 @@ def test_a_day_alone_equals_the_range_bit_for_bit(market: dict[str, pl.DataFrame
     alone = _made(visible, [DAYS[i]], at(10**5))
     of_day = whole.filter(pl.col("ts").is_between(begin, begin + timedelta(days=1), closed="right"))
     assert alone.equals(of_day, null_equal=True)
-    assert of_day.height > 0
+    assert alone.height > 0
+    last_of_the_first = alone.filter(pl.col("ts") == at(1439))["fwd_ret_24h"]
+    assert i > 0 or last_of_the_first[0] is not None
     LABELS_FWD.validate(alone)
 
 
