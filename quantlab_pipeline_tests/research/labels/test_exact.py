@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from quantlab_pipeline.core.clocks import MINUTE
+from quantlab_pipeline.core.clocks import MINUTE, days_between, minute_grid
 from quantlab_pipeline.kernels.label_windows import TILE
+from quantlab_pipeline.research.labels.build import build_labels
 from quantlab_pipeline.research.labels.schema import LABELS_FWD
+from quantlab_pipeline.sources.base import DiskTree
+from quantlab_pipeline.sources.freqtrade import Freqtrade
 from quantlab_pipeline_tests.oracles import label_paths
 from quantlab_pipeline_tests.oracles.label_paths import Minutes
 from quantlab_pipeline_tests.research.labels.builders import (
@@ -18,8 +23,10 @@ from quantlab_pipeline_tests.research.labels.builders import (
     label_document,
     label_specs,
     labels_of,
+    no_book,
 )
 from quantlab_pipeline_tests.research.labels.hostile import hostile_minutes
+from quantlab_pipeline_tests.sources.builders import MemorySink
 
 N_PATHS = 200
 RULES: tuple[dict[str, Any], ...] = (
@@ -57,12 +64,14 @@ def test_every_column_of_hostile_paths_equals_the_scalar_definition(seeds: int) 
     LABELS_FWD.validate(table)
 
 
-def compare(made: dict[str, Any] | None, expected: dict[str, Any] | None, place: str) -> None:
+def compare(
+    made: dict[str, Any] | None, expected: dict[str, Any] | None, place: str, symbol: str = "A"
+) -> None:
     """A row holds the oracle's columns, all and no others."""
     assert (made is None) == (expected is None), place
     if made is None or expected is None:
         return
-    assert made.pop("symbol") == "A"
+    assert made.pop("symbol") == symbol
     assert made.pop("available_at") - made.pop("ts") == expected.pop("known_after_min") * MINUTE
     assert made.keys() == expected.keys()
     for name, value in expected.items():
@@ -88,3 +97,18 @@ def test_the_hostile_paths_hold_what_they_promise() -> None:
         if p.last_bars
     ]
     assert sum(s.item() > 0 for s in settled) > 5
+
+
+def test_labels_of_recorded_prices_equal_the_scalar_definition(real_data: Path) -> None:
+    source, sink = Freqtrade(DiskTree(real_data / "freqtrade")), MemorySink()
+    days = days_between(date(2025, 6, 1), date(2025, 6, 4))
+    files = source.land("bars_1m_perp", "BTCUSDT", days, sink)
+    recorded = source.parse("bars_1m_perp", "BTCUSDT", files, sink, days).frame
+    ts = minute_grid(days)
+    closes = ts.to_frame().join(recorded.select("ts", "close"), on="ts", how="left")["close"]
+    table = build_labels(recorded, no_book(), label_specs(), days, ["BTCUSDT"])
+    minutes = Minutes(closes.to_list(), [None] * len(closes), [None] * len(closes))
+    for t in np.random.default_rng(0).integers(0, len(closes), 60).tolist():
+        made = table.filter(pl.col("ts") == ts[t]).to_dicts()
+        expected = label_paths.row(label_document(), minutes, t)
+        compare(made[0] if made else None, expected, f"minute {t}", "BTCUSDT")
