@@ -24,7 +24,7 @@ from quantlab_pipeline.commands.session import Progress, Session
 from quantlab_pipeline.commands.world import revealed, show
 from quantlab_pipeline.core.errors import QuantlabError
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate
-from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
+from quantlab_pipeline.defs.reports.outcome import StudyOutcome
 
 PLANTED, NULL = "planted_edges", "null"
 UNEXPECTED = 3

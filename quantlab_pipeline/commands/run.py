@@ -22,7 +22,8 @@ from quantlab_pipeline.commands.session import (
 from quantlab_pipeline.core.errors import SourceError
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate
 from quantlab_pipeline.defs.market_data.opening import open_source
-from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
+from quantlab_pipeline.defs.reports.outcome import StudyOutcome
+from quantlab_pipeline.defs.reports.pages import PAGES
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.sources.base import Source
@@ -131,6 +132,9 @@ def show(session: Session, outcome: StudyOutcome) -> None:
     artifacts = session.artifacts(study)
     session.say(f"Artifacts   {escape(short_path(artifacts))}")
     session.say(f"Gate board  {escape(short_path(artifacts / 'gate_board.html'))}")
+    pages = [page.file for page in PAGES if (artifacts / page.file).is_file()]
+    if pages:
+        session.say(f"Pages       {', '.join(pages)}, beside it")
     session.say(f"Next        {_next_step(outcome)}")
 
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from quantlab_pipeline.core.clocks import Clock
 from quantlab_pipeline.core.errors import QuantlabError
 from quantlab_pipeline.core.verdicts import Outcome
-from quantlab_pipeline.defs.reports.artifacts import StudyOutcome, study_outcome
+from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
 from quantlab_pipeline.reports.board_data import GateSummary
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.storage.project_lake import market_root, open_market_lake, project_of

@@ -20,7 +20,7 @@ from quantlab_pipeline.commands.session import (
 )
 from quantlab_pipeline.core.fingerprints import short
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict
-from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
+from quantlab_pipeline.defs.reports.outcome import StudyOutcome
 from quantlab_pipeline.defs.reports.pit import PAGE, verdicts_page
 from quantlab_pipeline.reports.board_data import candidate_rows
 from quantlab_pipeline.reports.candidate_story import (
@@ -39,6 +39,8 @@ _FIGURES = (
 )  # fmt: skip
 _EVERYTHING = ("run_manifest.json", "gate_verdicts.json", "gate_board.html", "research_backlog.csv")
 _MADE_FROM = {
+    "events.html": "event_quality",
+    "features.html": "features_pt",
     "walkforward_summary.json": "walkforward",
     "portfolio_report.json": "portfolio",
 }

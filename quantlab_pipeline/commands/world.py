@@ -18,7 +18,7 @@ from quantlab_pipeline.commands.session import NothingRunError, Session, UsageEr
 from quantlab_pipeline.core.errors import SourceError
 from quantlab_pipeline.core.fingerprints import digest_bytes
 from quantlab_pipeline.defs.market_data.opening import seal_of
-from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
+from quantlab_pipeline.defs.reports.outcome import StudyOutcome
 from quantlab_pipeline.defs.stage_run import StageRun
 from quantlab_pipeline.defs.validation.assets import validation_inputs
 from quantlab_pipeline.research.market_data.spec import MarketSpec

@@ -18,6 +18,8 @@ from quantlab_pipeline.research.tables import JUDGED_TABLE
 BOARD = "gate_board"
 BACKLOG = "research_backlog"
 QA_CALENDAR = "qa_calendar"
+EVENT_PAGE = "event_page"
+FEATURE_PAGE = "feature_page"
 
 
 def days_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> UnresolvedAssetJobDefinition:
@@ -41,12 +43,13 @@ def study_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> Unresolved
 
 
 def board_job(market: MarketSpec) -> UnresolvedAssetJobDefinition:
-    """The gate board and the artifacts of one study, wherever its chain stopped."""
+    """The gate board, the pages and the artifacts of one study, wherever its chain stopped."""
+    names = (BOARD, BACKLOG, EVENT_PAGE, FEATURE_PAGE)
     return dg.define_asset_job(
         f"{market.name}__board",
-        selection=dg.AssetSelection.assets(asset_key(market, BOARD), asset_key(market, BACKLOG)),
+        selection=dg.AssetSelection.assets(*(asset_key(market, name) for name in names)),
         executor_def=dg.in_process_executor,
-        description=f"{market.name}: the gate board of one study.",
+        description=f"{market.name}: the gate board and the pages of one study.",
     )
 
 

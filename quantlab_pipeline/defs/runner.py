@@ -25,7 +25,7 @@ from quantlab_pipeline.core.errors import GateNotPassedError
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate
 from quantlab_pipeline.defs.instance import open_instance
 from quantlab_pipeline.defs.partitions import range_tags, studies_of
-from quantlab_pipeline.defs.reports.artifacts import StudyOutcome, study_outcome
+from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
 from quantlab_pipeline.defs.resources import utc_now
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec

@@ -75,7 +75,10 @@ class FunnelStep:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """Everything on the board. `facts` are pairs for the header, `budget` (spent, total)."""
+    """Everything on the board. `facts` are pairs for the header, `budget` (spent, total).
+
+    `pages` are title and file of the pages that lie beside it.
+    """
 
     study: str
     market: str
@@ -88,6 +91,7 @@ class Board:
     points: tuple[tuple[float, float, str], ...]
     z_threshold: float | None
     budget: tuple[int, int]
+    pages: tuple[tuple[str, str], ...] = ()
 
 
 def summarise_gate(

@@ -6,6 +6,7 @@ is its own module's matter.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -27,8 +28,21 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["number"] = format_number
+    environment.filters["percent"] = format_percent
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
     return environment
+
+
+def template_text(*templates: str) -> str:
+    """The source of templates, one after the other: what a page's looks were made from."""
+    loader = _environment().loader
+    assert loader is not None
+    return "".join(loader.get_source(_environment(), name)[0] for name in templates)
+
+
+def format_percent(share: float | None) -> str:
+    """A share of one in percent, a dash for none."""
+    return "–" if share is None or math.isnan(share) else f"{format_number(100 * share)} %"
 
 
 def format_number(value: Any) -> str:

@@ -9,7 +9,9 @@ from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.factory import asset_key, group_of
 from quantlab_pipeline.defs.jobs import BACKLOG, BOARD
 from quantlab_pipeline.defs.partitions import studies_of
-from quantlab_pipeline.defs.reports.artifacts import StudyOutcome, study_outcome, write_artifacts
+from quantlab_pipeline.defs.reports.artifacts import write_artifacts
+from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
+from quantlab_pipeline.defs.reports.page_assets import page_assets
 from quantlab_pipeline.defs.resources import CatalogResource, LakesResource, utc_now
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.storage.project_lake import market_root
@@ -17,7 +19,7 @@ from quantlab_pipeline.storage.project_lake import market_root
 
 def report_assets(market: MarketSpec) -> list[dg.AssetsDefinition]:
     """The report assets of one market."""
-    return [_gate_board(market), _backlog(market)]
+    return [*page_assets(market), _gate_board(market), _backlog(market)]
 
 
 def _gate_board(market: MarketSpec) -> dg.AssetsDefinition:

@@ -106,7 +106,7 @@ def _is_whole(
     laid: PriceGrid, symbol: IntArray, t0: IntArray, before: int, after: int, max_missing: float
 ) -> BoolArray:
     """Which events have their whole window inside the grid, priced at its ends and nearly full."""
-    whole = (t0 - before >= 0) & (t0 + after < laid.prices.shape[1])
+    whole: BoolArray = (t0 - before >= 0) & (t0 + after < laid.prices.shape[1])
     i, at = symbol[whole], t0[whole]
     seen = np.cumsum(laid.fresh, axis=1)
     missing = before + after - (seen[i, at + after] - seen[i, at - before])

@@ -1,0 +1,191 @@
+"""A study's outcome: what the lake says of it now. Only current tables and verdicts count.
+
+Belongs here: reading the lake for reports and the command. Which files are written of it, and
+where, is `artifacts`' matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from quantlab_pipeline.core.clocks import Clock
+from quantlab_pipeline.core.tables import PartitionKind
+from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome
+from quantlab_pipeline.reports.board_data import (
+    Board,
+    GateSummary,
+    candidate_funnel,
+    candidate_rows,
+    scatter_points,
+    summarise_gate,
+)
+from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.research.study import StudySpec
+from quantlab_pipeline.research.tables import JUDGED_TABLE
+from quantlab_pipeline.storage.lake import Lake
+from quantlab_pipeline.storage.manifests import partition_key
+from quantlab_pipeline.storage.project_lake import ledger_of
+from quantlab_pipeline.storage.spec_files import Project
+from quantlab_pipeline.storage.verdicts import GateRecord
+
+_SEVERITY = (
+    Outcome.FAIL,
+    Outcome.WAIVED,
+    Outcome.UNDERPOWERED,
+    Outcome.PASS,
+    Outcome.NOT_EVALUABLE,
+)
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """What the lake says of one study now. Only current tables and verdicts count."""
+
+    project: Project
+    market: MarketSpec
+    study: StudySpec
+    lake: Lake
+    data_root: Path
+    clock: Clock
+
+    def table(self, name: str) -> pl.DataFrame | None:
+        """A study table's rows, ungated, if it is current; None otherwise."""
+        if not self.lake.is_current(name, self.study.name):
+            return None
+        return self.lake.read(name, [self.study.name], gated=False)
+
+    @cached_property
+    def records(self) -> dict[Gate, list[GateRecord]]:
+        """Current verdict records of each gate: one a day for D0 and PIT-1, else the study's."""
+        return {gate: self.records_of(gate) for gate in Gate}
+
+    @cached_property
+    def verdicts(self) -> dict[Gate, list[ItemVerdict]]:
+        """Items of each gate: D0's by symbol and day, PIT-1's by feature (its worst day)."""
+        return {gate: self.items_of(gate) for gate in Gate}
+
+    def records_of(self, gate: Gate) -> list[GateRecord]:
+        """The current records of one gate, looked up once."""
+        if gate not in self._held:
+            daily = self.lake.graph.spec(JUDGED_TABLE[gate]).partition == "day"
+            partitions: Sequence[date | str] = self.study.days if daily else [self.study.name]
+            kind: PartitionKind = "day" if daily else "study"
+            judged = self.lake.judged_of(gate, partitions)
+            keys = [k for k in (partition_key(kind, p) for p in partitions) if k in judged]
+            records = [self.lake.verdicts.current(gate, key) for key in keys]
+            self._held[gate] = [r for r in records if r is not None]
+        return self._held[gate]
+
+    @cached_property
+    def _held(self) -> dict[Gate, list[GateRecord]]:
+        return {}
+
+    @cached_property
+    def gates(self) -> list[GateSummary]:
+        """One line a gate."""
+        gates = self.project.gates()
+        return [
+            summarise_gate(g, self.verdicts[g], self._waiver(g), gates.section(g).model_dump())
+            for g in Gate
+        ]
+
+    @cached_property
+    def candidates(self) -> pl.DataFrame:
+        """`phase2_candidates`, empty if the chain did not come so far."""
+        frame = self.table("phase2_candidates")
+        return self.lake.graph.spec("phase2_candidates").schema.empty() if frame is None else frame
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Counts that plot over time in the UI."""
+        return {step.label: step.count for step in candidate_funnel(self.candidates, self.verdicts)}
+
+    @property
+    def admissible(self) -> bool:
+        """Whether nothing judged so far was waived or made from a generated market."""
+        return all(r.admissible for records in self.records.values() for r in records)
+
+    def board(self, pages: Sequence[tuple[str, str]] = ()) -> Board:
+        """The gate board's content. `pages` are title and file of the pages that lie beside it."""
+        ledger = ledger_of(self.market, self.study, self.data_root, self.clock).state()
+        tested = self.candidates.filter(pl.col("p").is_not_null())
+        return Board(
+            self.study.name,
+            self.market.name,
+            self.market.synthetic,
+            self._facts(),
+            tuple(self.gates),
+            candidate_funnel(self.candidates, self.verdicts),
+            candidate_rows(self.candidates, survivors=True, limit=25),
+            candidate_rows(self.candidates, survivors=False, limit=15),
+            scatter_points(self.candidates),
+            _first_step_z(self.project, ledger.budget) if tested.height else None,
+            (ledger.n_trials, ledger.budget),
+            tuple(pages),
+        )
+
+    def _facts(self) -> tuple[tuple[str, str], ...]:
+        study = self.study
+        return (
+            ("days", f"{study.first_day} .. {study.last_day}"),
+            ("holdout from", str(study.holdout_start)),
+            ("symbols", ", ".join(study.symbols)),
+            ("admissible", "yes" if self.admissible and not self.market.synthetic else "no"),
+        )
+
+    def items_of(self, gate: Gate) -> list[ItemVerdict]:
+        """The items of one gate, as `verdicts` has them."""
+        records = self.records_of(gate)
+        if gate is Gate.D0:
+            wanted = set(self.study.symbols)
+            return [
+                replace(v, item=f"{v.item} {r.partition.removeprefix('day=')}")
+                for r in records
+                for v in r.items
+                if v.item in wanted
+            ]
+        if gate is Gate.PIT1:
+            return _worst_by_item([v for r in records for v in r.items])
+        return [v for r in records for v in r.items]
+
+    def _waiver(self, gate: Gate) -> str | None:
+        for record in self.records[gate]:
+            used = any(v.outcome is Outcome.WAIVED for v in record.items)
+            waiver = self.lake.waivers.find(record.waiver) if record.waiver and used else None
+            if waiver is not None:
+                return f"{waiver.reason} ({waiver.who})"
+        return None
+
+
+def study_outcome(
+    project: Project,
+    market: MarketSpec,
+    study: StudySpec,
+    lake: Lake,
+    data_root: Path,
+    clock: Clock,
+) -> StudyOutcome:
+    """What the lake says of `study` now."""
+    return StudyOutcome(project, market, study, lake, data_root, clock)
+
+
+def _worst_by_item(verdicts: Sequence[ItemVerdict]) -> list[ItemVerdict]:
+    """One verdict an item: a failure anywhere stands; not evaluable only if it never was."""
+    worst: dict[str, ItemVerdict] = {}
+    for verdict in verdicts:
+        held = worst.get(verdict.item)
+        if held is None or _SEVERITY.index(verdict.outcome) < _SEVERITY.index(held.outcome):
+            worst[verdict.item] = verdict
+    return [worst[item] for item in sorted(worst)]
+
+
+def _first_step_z(project: Project, budget: int) -> float:
+    from quantlab_pipeline.research.validation.multiplicity import first_step_z
+
+    return first_step_z(project.gates().v1.q, budget)

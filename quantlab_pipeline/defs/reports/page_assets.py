@@ -1,0 +1,73 @@
+"""The event page and the feature page of a study as assets, beside the tables they tell of."""
+
+from collections import Counter
+from typing import Any
+
+import dagster as dg
+
+from quantlab_pipeline.defs.factory import asset_key, group_of
+from quantlab_pipeline.defs.jobs import EVENT_PAGE, FEATURE_PAGE
+from quantlab_pipeline.defs.partitions import studies_of
+from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
+from quantlab_pipeline.defs.reports.pages import EVENTS, FEATURES, StudyPage, write_page
+from quantlab_pipeline.defs.resources import LakesResource, utc_now
+from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.storage.project_lake import market_root
+
+DESCRIPTIONS = {
+    EVENT_PAGE: "One page a study: every event type with E-1's numbers, a calendar, severity, and "
+    "the mean price path around it, before the holdout. Gated by none.",
+    FEATURE_PAGE: "One page a study: every feature with its spec, coverage, distribution, drift, "
+    "correlations and PIT-1's verdict, before the holdout. Gated by none.",
+}
+
+
+def page_assets(market: MarketSpec) -> list[dg.AssetsDefinition]:
+    """`[market, event_page]` and `[market, feature_page]`, a partition a study."""
+    quality = dg.AssetDep(asset_key(market, EVENTS.table))
+    every_day = dg.AllPartitionMapping()
+    features = dg.AssetDep(asset_key(market, FEATURES.table), partition_mapping=every_day)
+    return [
+        _page_asset(market, EVENT_PAGE, EVENTS, quality),
+        _page_asset(market, FEATURE_PAGE, FEATURES, features),
+    ]
+
+
+def _page_asset(
+    market: MarketSpec, name: str, page: StudyPage, upstream: dg.AssetDep
+) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(market, name),
+        group_name=group_of(market, "reports"),
+        description=DESCRIPTIONS[name],
+        deps=[upstream],
+        partitions_def=studies_of(market),
+        kinds={"html"},
+    )
+    def _asset(
+        context: dg.AssetExecutionContext, lakes: LakesResource
+    ) -> dg.MaterializeResult[None]:
+        project, lake = lakes.project(), lakes.lake(market)
+        study = project.study(context.partition_key)
+        outcome = study_outcome(project, market, study, lake, lakes.data(), utc_now)
+        folder = market_root(lakes.data(), market.name) / "artifacts" / study.name
+        with lake.one_look():
+            path = write_page(outcome, page, folder)
+            if path is None:
+                told = f"{page.table} of study {study.name} is not current: no page"
+                return dg.MaterializeResult(metadata={"page": told})
+            return dg.MaterializeResult(
+                metadata={
+                    "page": dg.MetadataValue.path(str(path)),
+                    "link": dg.MetadataValue.url(path.absolute().as_uri()),
+                    **_counts(outcome, page),
+                }
+            )
+
+    return _asset
+
+
+def _counts(outcome: StudyOutcome, page: StudyPage) -> dict[str, Any]:
+    """Items of the page's gate by outcome."""
+    found = Counter(v.outcome.value for v in outcome.items_of(page.gate))
+    return {f"{page.gate.value} {name}": found[name] for name in sorted(found)}

@@ -1,0 +1,250 @@
+"""Lines and bars as inline SVG: no script, no font, themed by the classes of `charts.css`.
+
+Belongs here: axes, paths with a band, histograms, bars. Grids of coloured cells stand in
+`charts_heat`. Numbers come in, marks go out; every text is escaped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import NamedTuple
+
+from markupsafe import Markup, escape
+
+from quantlab_pipeline.reports.distribution import Histogram
+from quantlab_pipeline.reports.pages import format_number
+
+WIDTH = 360
+LEFT, RIGHT, TOP, BOTTOM = 46, 16, 10, 36
+_NAME_WIDTH = 22
+"""Pixels that the name of a level takes above a histogram."""
+
+
+class BandPoint(NamedTuple):
+    """A value and its band at `x`; NaN where there is none."""
+
+    x: float
+    low: float
+    middle: float
+    high: float
+
+
+class Frame(NamedTuple):
+    """A chart's area in pixels and the values at its edges; y grows upwards."""
+
+    height: int
+    x: tuple[float, float]
+    y: tuple[float, float]
+    width: int = WIDTH
+
+    def across(self, value: float) -> float:
+        """Pixel of a value on the horizontal axis."""
+        return LEFT + _share(value, self.x) * (self.width - LEFT - RIGHT)
+
+    def up(self, value: float) -> float:
+        """Pixel of a value on the vertical axis."""
+        floor = self.height - BOTTOM
+        return floor - _share(value, self.y) * (floor - TOP)
+
+
+def band_chart(
+    points: Sequence[BandPoint],
+    label: str,
+    axes: tuple[str, str],
+    *,
+    height: int = 220,
+    x_ticks: Sequence[tuple[float, str]] = (),
+    zero: bool = False,
+) -> Markup:
+    """A line inside its band; `axes` are the two titles. With `zero` both zero lines are drawn.
+
+    Points without a value break the line. No point with a value: nothing.
+    """
+    known = [p for p in points if math.isfinite(p.middle)]
+    if not known:
+        return Markup("")
+    ends = [v for p in known for v in (p.low, p.middle, p.high) if math.isfinite(v)]
+    low, high = min([*ends, 0.0] if zero else ends), max([*ends, 0.0] if zero else ends)
+    ticks = nice_ticks(low, high)
+    box = Frame(height, (points[0].x, points[-1].x), (min(low, ticks[0]), max(high, ticks[-1])))
+    marks = [_open(box, label), *(_y_tick(box, t) for t in ticks)]
+    marks += [_x_tick(box, x, text) for x, text in x_ticks]
+    if zero:
+        marks.append(
+            _line("axis", box.across(box.x[0]), box.up(0), box.across(box.x[1]), box.up(0))
+        )
+        marks.append(_line("axis", box.across(0), TOP, box.across(0), height - BOTTOM))
+    for run in _runs(points):
+        marks.append(_band(box, run))
+        marks.append(f'<path class="line" d="{_joined(box, [(p.x, p.middle) for p in run])}"/>')
+    return _closed(marks, box, axes)
+
+
+def histogram_chart(
+    hist: Histogram | None, label: str, unit: str, levels: Iterable[tuple[str, float]] = ()
+) -> Markup:
+    """Bars of a histogram; `levels` are named values, rising, drawn where they lie inside it."""
+    if hist is None:
+        return Markup("")
+    low, high = (hist.low, hist.high) if hist.low < hist.high else (hist.low - 1, hist.high + 1)
+    # A third above the tallest bar is room for the levels' names.
+    named = [(name, at) for name, at in levels if low <= at <= high]
+    tallest = max(hist.counts) * (4 / 3 if named else 1.0)
+    box = Frame(150, (low, high), (0.0, float(tallest)))
+    step = (box.width - LEFT - RIGHT) / len(hist.counts)
+    edges = [LEFT + i * step for i in range(len(hist.counts))]
+    bars = _bars(box, zip(edges, hist.counts, strict=True), max(step - 1, 0.6))
+    marks = [_open(box, label), bars, _floor(box), *_named_levels(box, named)]
+    marks += [_x_tick(box, at, format_number(at)) for at in nice_ticks(low, high)]
+    return _closed(marks, box, (unit, ""))
+
+
+def _named_levels(box: Frame, named: Sequence[tuple[str, float]]) -> list[str]:
+    """A line and a name each; names that would touch stand on two rows, in turn."""
+    marks, row, last = [], 0, -math.inf
+    for name, at in named:
+        x = box.across(at)
+        row = 1 - row if x - last < _NAME_WIDTH else 0
+        last = x
+        y = TOP + 8 + 11 * row
+        marks.append(_line("mark", x, y + 3, x, box.height - BOTTOM))
+        marks.append(_text(x, y, name, "mark", anchor="middle"))
+    return marks
+
+
+def column_chart(
+    values: Sequence[float], label: str, axes: tuple[str, str], ticks: Sequence[tuple[int, str]]
+) -> Markup:
+    """One bar a value; `ticks` name some of them by their place. All zero: nothing."""
+    if not any(values):
+        return Markup("")
+    tall = nice_ticks(0.0, max(values))
+    box = Frame(150, (0.0, float(len(values))), (0.0, max(tall[-1], *values)))
+    step = (box.width - LEFT - RIGHT) / len(values)
+    bars = _bars(box, ((LEFT + i * step, v) for i, v in enumerate(values)), step - 1)
+    marks = [_open(box, label), *(_y_tick(box, t) for t in tall), bars, _floor(box)]
+    marks += [_x_tick(box, place + 0.5, text) for place, text in ticks]
+    return _closed(marks, box, axes)
+
+
+def nice_ticks(low: float, high: float, least: int = 3) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten) inside `low` to `high`: the fewest that are at
+    least `least`. One value: that value alone.
+    """
+    if not low < high:
+        return [low]
+    power = 10.0 ** math.ceil(math.log10(high - low))
+    for step in (power * 10.0**-down * m for down in range(3) for m in (1.0, 0.5, 0.2)):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first + 1 >= least:
+            break
+    return [i * step for i in range(first, last + 1)]
+
+
+def day_ticks(firsts: Sequence[date], about: int) -> list[tuple[int, str]]:
+    """(place, name) of some columns of days, evenly spaced; `firsts` are the columns' first days.
+
+    Beyond a year a name tells the year instead of the day.
+    """
+    every = max(1, -(-len(firsts) // about))
+    long = bool(firsts) and (firsts[-1] - firsts[0]).days > 366
+    return [
+        (i, f"{firsts[i]:%b %Y}" if long else f"{firsts[i]:%b %d}")
+        for i in range(0, len(firsts), every)
+    ]
+
+
+def coordinate(value: float) -> str:
+    """A pixel as short text."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _share(value: float, ends: tuple[float, float]) -> float:
+    return (value - ends[0]) / (ends[1] - ends[0]) if ends[0] < ends[1] else 0.5
+
+
+def _runs(points: Sequence[BandPoint]) -> list[list[BandPoint]]:
+    """Stretches of neighbours that have a value."""
+    runs: list[list[BandPoint]] = [[]]
+    for point in points:
+        if math.isfinite(point.middle):
+            runs[-1].append(point)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def _band(box: Frame, run: Sequence[BandPoint]) -> str:
+    upper = [(p.x, p.high) for p in run if math.isfinite(p.high)]
+    lower = [(p.x, p.low) for p in reversed(run) if math.isfinite(p.low)]
+    return f'<path class="band" d="{_joined(box, [*upper, *lower])}z"/>' if upper else ""
+
+
+def _joined(box: Frame, points: Iterable[tuple[float, float]]) -> str:
+    pairs = [f"{coordinate(box.across(x))} {coordinate(box.up(y))}" for x, y in points]
+    # A lone point is drawn as the round cap of a line of no length.
+    return "M" + "L".join(pairs if len(pairs) != 1 else pairs * 2)
+
+
+def _bars(box: Frame, bars: Iterable[tuple[float, float]], width: float) -> str:
+    floor = box.height - BOTTOM
+    parts = [
+        f"M{coordinate(x)} {floor}v-{coordinate(floor - box.up(value))}"
+        f"h{coordinate(width)}V{floor}z"
+        for x, value in bars
+        if value > 0
+    ]
+    return f'<path class="bars" d="{"".join(parts)}"/>'
+
+
+def _open(box: Frame, label: str) -> str:
+    return (
+        f'<svg class="chart" viewBox="0 0 {box.width} {box.height}" role="img" '
+        f'aria-label="{escape(label)}">'
+    )
+
+
+def _closed(marks: Sequence[str], box: Frame, axes: tuple[str, str]) -> Markup:
+    across, up = axes
+    middle = (TOP + box.height - BOTTOM) / 2
+    titles = _text((LEFT + box.width - RIGHT) / 2, box.height - 5, across, "", anchor="middle")
+    if up:
+        turn = f' transform="rotate(-90 10 {coordinate(middle)})"'
+        titles += _text(10, middle, up, "", anchor="middle", more=turn)
+    # Marks are numbers of ours and texts that were escaped.
+    return Markup("".join([*marks, titles, "</svg>"]))  # noqa: S704
+
+
+def _text(
+    x: float, y: float, text: str, kind: str, *, anchor: str = "start", more: str = ""
+) -> str:
+    named = f' class="{kind}"' if kind else ""
+    at = f'x="{coordinate(x)}" y="{coordinate(y)}"'
+    return f'<text{named} {at} text-anchor="{anchor}"{more}>{escape(text)}</text>'
+
+
+def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    at = (
+        f'{name}="{coordinate(v)}"'
+        for name, v in zip(("x1", "y1", "x2", "y2"), (x1, y1, x2, y2), strict=True)
+    )
+    return f'<line class="{kind}" {" ".join(at)}/>'
+
+
+def _floor(box: Frame) -> str:
+    floor = box.height - BOTTOM
+    return _line("axis", LEFT, floor, box.width - RIGHT, floor)
+
+
+def _y_tick(box: Frame, value: float) -> str:
+    y = box.up(value)
+    return _line("grid", LEFT, y, box.width - RIGHT, y) + _text(
+        LEFT - 5, y + 4, format_number(value + 0.0), "", anchor="end"
+    )
+
+
+def _x_tick(box: Frame, value: float, text: str) -> str:
+    x, floor = box.across(value), box.height - BOTTOM
+    return _line("axis", x, floor, x, floor + 3) + _text(x, floor + 15, text, "", anchor="middle")
