@@ -40,6 +40,8 @@ ARTIFACTS = {
     "gate_verdicts.json",
     "run_manifest.json",
     "gate_board.html",
+    "events.html",
+    "features.html",
 }
 
 

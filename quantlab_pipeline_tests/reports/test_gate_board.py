@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -82,6 +83,14 @@ def test_the_funnel_counts_naive_and_ours() -> None:
     assert counts["Evaluable"] == counts["Naive t-test"] == 2
     assert counts["V1"] == 1
     assert counts["B"] == 0
+
+
+def test_the_board_leads_to_the_pages_beside_it() -> None:
+    board = replace(_board(), pages=(("Events", "events.html"), ("<b>", 'x"y.html')))
+    page = render_gate_board(board)
+    assert '<a href="events.html">Events</a>' in page
+    assert "<b>" not in page.partition("<nav")[2].partition("</nav>")[0]
+    assert "<nav" not in render_gate_board(_board())
 
 
 def test_the_page_holds_every_verdict_and_needs_no_network() -> None:
