@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from datetime import date
+from itertools import groupby
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
@@ -17,7 +18,7 @@ from quantlab_pipeline.reports.distribution import Histogram
 from quantlab_pipeline.reports.pages import format_number
 
 WIDTH = 360
-LEFT, RIGHT, TOP, BOTTOM = 46, 16, 10, 36
+LEFT, RIGHT, TOP, BOTTOM = 48, 16, 10, 36
 _NAME_WIDTH = 22
 """Pixels that the name of a level takes above a histogram."""
 
@@ -83,34 +84,48 @@ def band_chart(
 
 
 def histogram_chart(
-    hist: Histogram | None, label: str, unit: str, levels: Iterable[tuple[str, float]] = ()
+    hist: Histogram | None,
+    label: str,
+    axes: tuple[str, str],
+    levels: Iterable[tuple[str, float]] = (),
 ) -> Markup:
-    """Bars of a histogram; `levels` are named values, rising, drawn where they lie inside it."""
+    """Bars of a histogram, in percent of all its values, those outside its bins included.
+
+    `levels` are named values, rising, drawn where they lie inside it.
+    """
     if hist is None:
         return Markup("")
     low, high = (hist.low, hist.high) if hist.low < hist.high else (hist.low - 1, hist.high + 1)
-    # A third above the tallest bar is room for the levels' names.
     named = [(name, at) for name, at in levels if low <= at <= high]
-    tallest = max(hist.counts) * (4 / 3 if named else 1.0)
-    box = Frame(150, (low, high), (0.0, float(tallest)))
-    step = (box.width - LEFT - RIGHT) / len(hist.counts)
-    edges = [LEFT + i * step for i in range(len(hist.counts))]
-    bars = _bars(box, zip(edges, hist.counts, strict=True), max(step - 1, 0.6))
-    marks = [_open(box, label), bars, _floor(box), *_named_levels(box, named)]
-    marks += [_x_tick(box, at, format_number(at)) for at in nice_ticks(low, high)]
-    return _closed(marks, box, (unit, ""))
+    total = sum(hist.counts) + hist.below + hist.above
+    shares = [100.0 * count / total for count in hist.counts]
+    # A third above the tallest bar is room for the levels' names.
+    box = Frame(150, (low, high), (0.0, max(shares) * (4 / 3 if named else 1.0)))
+    step = (box.width - LEFT - RIGHT) / len(shares)
+    edges = [LEFT + i * step for i in range(len(shares))]
+    marks = [_open(box, label), *(_y_tick(box, t) for t in nice_ticks(0.0, max(shares)))]
+    marks.append(_bars(box, zip(edges, shares, strict=True), max(step - 1, 0.6)))
+    marks += [_floor(box), *_named_levels(box, named)]
+    marks += [_x_tick(box, at, tick_text(at)) for at in nice_ticks(low, high)]
+    return _closed(marks, box, axes)
 
 
 def _named_levels(box: Frame, named: Sequence[tuple[str, float]]) -> list[str]:
-    """A line and a name each; names that would touch stand on two rows, in turn."""
-    marks, row, last = [], 0, -math.inf
-    for name, at in named:
-        x = box.across(at)
-        row = 1 - row if x - last < _NAME_WIDTH else 0
-        last = x
-        y = TOP + 8 + 11 * row
-        marks.append(_line("mark", x, y + 3, x, box.height - BOTTOM))
-        marks.append(_text(x, y, name, "mark", anchor="middle"))
+    """A line and a name for each level. Levels at one place share both; a name that would touch
+    its neighbour stands a row lower, or is left out where that row is taken too.
+    """
+    marks: list[str] = []
+    taken = [-math.inf, -math.inf]
+    for x, names in groupby(named, key=lambda pair: coordinate(box.across(pair[1]))):
+        first, *rest = (name for name, _ in names)
+        name, at = f"{first}–{rest[-1]}" if rest else first, float(x)
+        width = _NAME_WIDTH * (2 if rest else 1)
+        row = next((r for r in range(2) if at - taken[r] >= width), None)
+        y = TOP + 8 + 11 * (row or 0)
+        marks.append(_line("mark", at, y + 3, at, box.height - BOTTOM))
+        if row is not None:
+            taken[row] = at
+            marks.append(_text(at, y, name, "mark", anchor="middle"))
     return marks
 
 
@@ -154,6 +169,13 @@ def day_ticks(firsts: Sequence[date], about: int) -> list[tuple[int, str]]:
         (i, f"{firsts[i]:%b %Y}" if long else f"{firsts[i]:%b %d}")
         for i in range(0, len(firsts), every)
     ]
+
+
+def tick_text(value: float) -> str:
+    """A number that fits beside an axis: thousands from 10,000 on are a k."""
+    if 1e4 <= abs(value) < 1e6:
+        return f"{value / 1e3:.3g}k"
+    return format_number(value + 0.0)
 
 
 def coordinate(value: float) -> str:
@@ -241,7 +263,7 @@ def _floor(box: Frame) -> str:
 def _y_tick(box: Frame, value: float) -> str:
     y = box.up(value)
     return _line("grid", LEFT, y, box.width - RIGHT, y) + _text(
-        LEFT - 5, y + 4, format_number(value + 0.0), "", anchor="end"
+        LEFT - 5, y + 4, tick_text(value), "", anchor="end"
     )
 
 

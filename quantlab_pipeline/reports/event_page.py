@@ -117,7 +117,7 @@ def _card(story: EventStory, page: EventPage, blocks: Blocks) -> Card:
             zero=True,
         ),
         _calendar(story, page.members, page.facts.symbols, blocks),
-        histogram_chart(story.severity, f"Severity of {name}", "severity"),
+        histogram_chart(story.severity, f"Severity of {name}", ("severity", "% of events")),
         column_chart(
             story.hours,
             f"Events of {name} by hour of the day",

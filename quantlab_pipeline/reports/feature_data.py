@@ -43,9 +43,9 @@ class FeatureSummary:
     """F features of S symbols over D days, in numbers.
 
     `coverage` float[F, S, D]: share of a symbol's rows that have a value, NaN on a day without
-    rows. `daily` float[F, 3, D]: 5th, 50th and 95th percentile of all symbols' values, NaN on a day
-    without any. `known`, `lowest`, `highest`, `zeros` [F] count and bound all values. `sample`
-    float[F, n] holds every `stride`-th minute with `sample_day` int[n], NaN where unknown.
+    rows. `daily` float[F, 4, D]: 5th, 50th and 95th percentile and mean of all symbols' values, NaN
+    on a day without any. `known`, `lowest`, `highest`, `zeros` [F] count and bound all values.
+    `sample` float[F, n] has every `stride`-th minute with `sample_day` int[n], NaN where unknown.
     """
 
     names: tuple[str, ...]
@@ -181,7 +181,7 @@ class _Tally:
         most = n_symbols * n_days * DAY_MINUTES
         self._stride = stride_for(most, sample_rows)
         self._coverage = np.full((n, n_symbols, n_days), np.nan)
-        self._daily = np.full((n, len(DAILY_PERCENTILES), n_days), np.nan)
+        self._daily = np.full((n, len(DAILY_PERCENTILES) + 1, n_days), np.nan)
         self._known, self._zeros = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self._lowest, self._highest = np.full(n, np.inf), np.full(n, -np.inf)
         self._sample = np.empty((n, most // self._stride + n_symbols * n_days))
@@ -216,7 +216,7 @@ class _Tally:
         self._known += n_known
         for f in np.flatnonzero(n_known):
             mine = ordered[f, : n_known[f]]
-            self._daily[f, :, d] = percentiles(mine, DAILY_PERCENTILES)
+            self._daily[f, :, d] = (*percentiles(mine, DAILY_PERCENTILES), mine.mean())
             self._lowest[f] = min(self._lowest[f], mine[0])
             self._highest[f] = max(self._highest[f], mine[-1])
 

@@ -70,6 +70,7 @@ def render_feature_page(page: FeaturePage, made_from: str = "") -> str:
         else "",
         pairs=found.strongest(MOST_PAIRS),
         unit_words=unit_words,
+        is_flag=is_flag,
         block_days=max((b.stop - b.start for b in blocks), default=1),
         coverage_legend=[(_key(level), words) for level, words in _coverage_legend()],
         distance_legend=[
@@ -131,7 +132,10 @@ def _card(story: FeatureStory, page: FeaturePage, blocks: Sequence[slice]) -> Ca
         ),
         _coverage(story, page.summary.symbols, blocks),
         histogram_chart(
-            story.histogram, f"Distribution of {story.name}", unit_words(story.spec), levels
+            story.histogram,
+            f"Distribution of {story.name}",
+            (unit_words(story.spec), "% of values"),
+            levels,
         ),
         _drift(story, page.summary.days, blocks),
         _weeks(story.name, story.weeks),
@@ -160,14 +164,23 @@ def distance_level(distance: float | None) -> int:
 
 
 def _drift(story: FeatureStory, days: Sequence[date], blocks: Sequence[slice]) -> Markup:
-    low, middle, high = _averaged(story.daily, blocks)
-    points = [
-        BandPoint(float(i), float(low[i]), float(middle[i]), float(high[i]))
-        for i in range(len(blocks))
-    ]
+    """The days' median in its band; of a flag, whose percentiles say little, its share."""
+    low, middle, high, mean = _averaged(story.daily, blocks).tolist()
     ticks = day_ticks([days[block.start] for block in blocks], 4)
+    if is_flag(story.spec):
+        points = [BandPoint(float(i), math.nan, 100 * m, math.nan) for i, m in enumerate(mean)]
+        label = f"{story.name} day by day: share of minutes on which it is set"
+        return band_chart(points, label, ("day", "% of minutes"), height=150, x_ticks=ticks)
+    points = [
+        BandPoint(float(i), *levels) for i, levels in enumerate(zip(low, middle, high, strict=True))
+    ]
     label = f"{story.name} day by day: median, 5th and 95th percentile"
     return band_chart(points, label, ("day", unit_words(story.spec)), height=150, x_ticks=ticks)
+
+
+def is_flag(spec: FeatureSpec) -> bool:
+    """Whether a feature says no more than yes or no."""
+    return spec.normalisation == "flag"
 
 
 def _weeks(name: str, weeks: Sequence[Week]) -> Markup:

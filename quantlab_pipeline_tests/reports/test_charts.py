@@ -16,6 +16,7 @@ from quantlab_pipeline.reports.charts import (
     column_chart,
     histogram_chart,
     nice_ticks,
+    tick_text,
 )
 from quantlab_pipeline.reports.charts_heat import (
     VOID,
@@ -47,6 +48,11 @@ def test_one_level_is_its_own_tick() -> None:
     assert nice_ticks(3.5, 3.5) == [3.5]
 
 
+def test_ticks_are_short() -> None:
+    values = (-0.0, 0.25, -1500.0, 20_000.0, -250_000.0, 3e6)
+    assert [tick_text(v) for v in values] == ["0", "0.25", "-1,500", "20k", "-250k", "3M"]
+
+
 def test_a_gap_breaks_the_line() -> None:
     points = [BandPoint(x, 0.0, 1.0, 2.0) for x in range(3)]
     points += [BandPoint(3.0, math.nan, math.nan, math.nan), BandPoint(4.0, 0.0, 1.0, 2.0)]
@@ -68,13 +74,19 @@ def test_a_band_chart_is_to_scale() -> None:
 
 def test_a_histograms_bars_are_to_scale_and_levels_outside_are_not_drawn() -> None:
     hist = Histogram(0.0, 4.0, (1, 0, 4, 2), 0, 3)
-    drawn = histogram_chart(hist, "label", "bps", [("p1", -5.0), ("p50", 2.5), ("p51", 2.6)])
+    drawn = histogram_chart(hist, "label", ("bps", "%"), [("p1", -5.0), ("p50", 2.5), ("p51", 2.6)])
     heights = [float(h) for h in re.findall(r"v-([\d.]+)h", drawn)]
     assert len(heights) == 3, "an empty bin has no bar"
-    assert heights[1] / heights[0] == pytest.approx(4.0, rel=0.01)
+    assert heights[1] / heights[0] == pytest.approx(4.0, rel=0.02)
+    assert ">40<" in drawn, "the tallest holds 4 of 10 values: three lie above"
     assert re.findall(r">(p\d+)<", drawn) == ["p50", "p51"]
-    assert histogram_chart(None, "label", "bps") == ""
-    assert "bars" in histogram_chart(Histogram(1.0, 1.0, (5,), 0, 0), "label", "bps")
+    same = histogram_chart(hist, "label", ("bps", "%"), [("p1", 0.0), ("p5", 0.0), ("p99", 4.0)])
+    assert re.findall(r">(p[^<]+)<", same) == ["p1–p5", "p99"], "levels at one place share a name"
+    near = histogram_chart(hist, "label", ("bps", "%"), [(f"p{i}", 2 + i / 50) for i in range(4)])
+    assert re.findall(r">(p[^<]+)<", near) == ["p0", "p1"]
+    assert near.count('<line class="mark"') == 4
+    assert histogram_chart(None, "label", ("bps", "%")) == ""
+    assert "bars" in histogram_chart(Histogram(1.0, 1.0, (5,), 0, 0), "label", ("bps", "%"))
 
 
 def test_columns_stand_for_their_values() -> None:
@@ -114,7 +126,7 @@ def test_no_word_becomes_markup() -> None:
     point = [BandPoint(0.0, 0.0, 1.0, 2.0)]
     charts = [
         band_chart(point, EVIL, (EVIL, EVIL), x_ticks=[(0.0, EVIL)]),
-        histogram_chart(Histogram(0.0, 1.0, (1, 2), 0, 0), EVIL, EVIL, [(EVIL, 0.5)]),
+        histogram_chart(Histogram(0.0, 1.0, (1, 2), 0, 0), EVIL, (EVIL, EVIL), [(EVIL, 0.5)]),
         column_chart([1.0], EVIL, (EVIL, EVIL), [(0, EVIL)]),
         cell_rows([(EVIL, [Cell(1, EVIL, EVIL)])], EVIL, 15, [(0, EVIL)]),
         strip_rows([(EVIL, [1])], EVIL, 300),

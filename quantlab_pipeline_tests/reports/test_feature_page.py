@@ -88,9 +88,8 @@ def test_one_pass_counts_what_the_whole_table_holds() -> None:
         assert found.zeros[f] == np.count_nonzero(values == 0)
         assert (found.lowest[f], found.highest[f]) == (values.min(), values.max())
         day3 = whole.filter(pl.col("ts").is_in(minute_grid([days[3]]).implode()))[name]
-        np.testing.assert_allclose(
-            found.daily[f, :, 3], np.percentile(day3.drop_nulls(), (5, 50, 95)), atol=1e-12
-        )
+        expected = [*np.percentile(day3.drop_nulls(), (5, 50, 95)), day3.mean()]
+        np.testing.assert_allclose(found.daily[f, :, 3], expected, atol=1e-12)
 
 
 def test_coverage_is_by_symbol_and_day_and_an_absent_symbol_is_no_gap() -> None:
@@ -214,6 +213,7 @@ def test_a_card_says_what_the_feature_is() -> None:
     assert f"of {', '.join(spec.inputs)}" in text
     assert "p95" in text
     assert "spread_bps day by day: median, 5th and 95th percentile" in text
+    assert "compression_flag day by day: share of minutes on which it is set" in text
     rows = {row[0]: row for row in opens_alone(text).rows if len(row) == 9}
     assert rows["compression_flag"][3:6] == ["100 %", "0", "0"]
     assert rows["compression_flag"][7] == "99 %", "zeros, of all values"
@@ -237,7 +237,7 @@ def test_every_shipped_feature_fits_on_a_light_page_of_a_year() -> None:
     days = span(274)
     rng = np.random.default_rng(1)
     n, shape = len(SPECS.names), (len(SPECS.names), len(symbols), len(days))
-    daily = np.sort(rng.standard_normal((n, 3, len(days))), axis=1)
+    daily = np.sort(rng.standard_normal((n, 4, len(days))), axis=1)
     shares = rng.choice([0.0, 0.4, 0.9, 1.0], shape)
     summary = FeatureSummary(
         tuple(SPECS.names), tuple(symbols), tuple(days), 10, shares, daily,
