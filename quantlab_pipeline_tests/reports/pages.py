@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-VOID_TAGS = {"meta", "rect", "path", "line", "circle", "br"}
-
 
 class Elements(HTMLParser):
     """Every element with its attributes, the text of each table row, and what is left open."""
@@ -46,6 +44,11 @@ class Elements(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str]]:
         return [attrs for seen, attrs in self.seen if seen == tag]
+
+    @property
+    def cells(self) -> list[dict[str, str]]:
+        """Links that speak under the pointer: the days of a calendar."""
+        return [a for a in self.all("a") if "title" in a]
 
     @property
     def ids(self) -> list[str]:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
-from html.parser import HTMLParser
 
 import polars as pl
 import pytest
@@ -26,6 +25,7 @@ from quantlab_pipeline.research.market_data.checks import ABSENT, CHECKS
 from quantlab_pipeline.research.market_data.gate import judge_d0
 from quantlab_pipeline.research.market_data.schema import QA_REPORT
 from quantlab_pipeline.storage.spec_files import Project
+from quantlab_pipeline_tests.reports.pages import Elements
 
 FIRST = date(2025, 2, 1)
 THRESHOLDS = Project().gates().d0
@@ -35,40 +35,6 @@ BARS = "bars_1m_perp"
 
 Key = tuple[str, date, str, str]
 Faults = Mapping[Key, tuple[int, Sequence[datetime], str | None]]
-
-
-class Elements(HTMLParser):
-    """Every element with its attributes, and the text of each table row."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, dict[str, str]]] = []
-        self.rows: list[list[str]] = []
-        self._inside: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, {name: value or "" for name, value in attrs}))
-        self._inside.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag):
-        while self._inside and self._inside.pop() != tag:
-            pass
-
-    def handle_data(self, data):
-        if {"td", "th"} & set(self._inside):
-            self.rows[-1][-1] += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attrs for seen, attrs in self.seen if seen == tag]
-
-    @property
-    def cells(self) -> list[dict[str, str]]:
-        return [a for a in self.all("a") if "title" in a]
 
 
 def report(
