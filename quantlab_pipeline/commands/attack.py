@@ -21,7 +21,7 @@ from quantlab_pipeline.commands.session import (
     short_path,
 )
 from quantlab_pipeline.defs.features.attack import FEATURES, AttackPlan, attack_features
-from quantlab_pipeline.defs.reports.pit import attack_page, write_page
+from quantlab_pipeline.defs.reports.pit import attack_page, write_attack
 from quantlab_pipeline.defs.stage_run import StageRun
 from quantlab_pipeline.reports.pit_data import PitPage, ToldLeak
 from quantlab_pipeline.reports.pit_page import verdict_sentence
@@ -143,7 +143,7 @@ def _attack(session: Session, study: StudySpec, plan: AttackPlan, progress: Prog
     report = attack_features(run_of, plan, progress)
     seconds = (session.clock() - begun).total_seconds()
     page = attack_page(market, study, plan, report)
-    path = write_page(page, session.artifacts(study))
+    path = write_attack(page, session.artifacts(study))
     return Attacked(report, page, path, seconds, _stale(lake, plan.days))
 
 

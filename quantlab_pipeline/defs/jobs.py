@@ -20,6 +20,7 @@ BACKLOG = "research_backlog"
 QA_CALENDAR = "qa_calendar"
 EVENT_PAGE = "event_page"
 FEATURE_PAGE = "feature_page"
+PIT1_PAGE = "pit1_page"
 
 
 def days_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> UnresolvedAssetJobDefinition:
@@ -44,7 +45,7 @@ def study_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> Unresolved
 
 def board_job(market: MarketSpec) -> UnresolvedAssetJobDefinition:
     """The gate board, the pages and the artifacts of one study, wherever its chain stopped."""
-    names = (BOARD, BACKLOG, EVENT_PAGE, FEATURE_PAGE)
+    names = (BOARD, BACKLOG, EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE)
     return dg.define_asset_job(
         f"{market.name}__board",
         selection=dg.AssetSelection.assets(*(asset_key(market, name) for name in names)),

@@ -13,6 +13,7 @@ from quantlab_pipeline.reports.pit_story import HOW
 from quantlab_pipeline.reports.pit_timeline import timeline
 from quantlab_pipeline.research.features.leaks import ATTACKS, KINDS, Attack, Kind
 
+TEMPLATE = "pit_page.html.j2"
 MOST_NAMED = 4
 
 TITLES: Mapping[Attack, str] = {
@@ -32,12 +33,13 @@ KIND_TEXTS: Mapping[Kind, str] = {
 }
 
 
-def render_pit_page(page: PitPage) -> str:
-    """The page as text. The same page gives the same bytes."""
+def render_pit_page(page: PitPage, made_from: str = "") -> str:
+    """The page as text; the same page gives the same bytes. `made_from` names its inputs."""
     kinds = [(KIND_TEXTS[k], page.kinds.get(k, 0)) for k in KINDS] if page.kinds else []
     rebuilds = [(TITLES[a], page.rebuilds.get(a, 0)) for a in ATTACKS] if page.rebuilds else []
     return render(
-        "pit_page.html.j2",
+        TEMPLATE,
+        made_from=made_from,
         page=page,
         facts=page.facts,
         sentence=verdict_sentence(page),

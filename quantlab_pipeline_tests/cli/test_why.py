@@ -11,7 +11,8 @@ import pytest
 
 from quantlab_pipeline.commands.session import open_session
 from quantlab_pipeline.core.verdicts import Gate
-from quantlab_pipeline.defs.reports.pit import PAGE, write_pit_page
+from quantlab_pipeline.defs.reports.pages import PIT1, write_page
+from quantlab_pipeline.defs.reports.pit import PAGE
 from quantlab_pipeline.storage.project_lake import open_market_lake, project_of
 from quantlab_pipeline_tests.cli.builders import Command
 from quantlab_pipeline_tests.cli.conftest import Ran
@@ -68,7 +69,7 @@ def test_the_page_lands_with_the_artifacts_and_goes_with_its_verdicts(
     session = open_session(ran.project, tmp_path / "data", lambda: datetime(2025, 4, 1, tzinfo=UTC))
     study = session.project.study(ran.summary["study"])
     folder = session.artifacts(study)
-    path = write_pit_page(session.outcome(study), folder)
+    path = write_page(session.outcome(study), PIT1, folder)
     assert path == folder / PAGE
     text = path.read_text(encoding="utf-8")
     assert f'id="{RED}-prefix"' in text
@@ -77,5 +78,5 @@ def test_the_page_lands_with_the_artifacts_and_goes_with_its_verdicts(
     verdicts = tmp_path / "data" / "lake" / study.market / "verdicts" / "PIT-1"
     for day in study.days:
         shutil.rmtree(verdicts / f"day={day}")
-    assert write_pit_page(session.outcome(study), folder) is None
+    assert write_page(session.outcome(study), PIT1, folder) is None
     assert not path.exists()

@@ -124,6 +124,7 @@ def _item(verdict: ItemVerdict) -> dict[str, Any]:
         "verdict": verdict.outcome.value,
         "reasons": list(verdict.reasons),
         "measured": {name: list(pair) for name, pair in verdict.measured.items()},
+        **({"evidence": list(verdict.evidence)} if verdict.evidence else {}),
     }
 
 

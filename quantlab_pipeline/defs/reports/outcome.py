@@ -16,7 +16,7 @@ import polars as pl
 
 from quantlab_pipeline.core.clocks import Clock
 from quantlab_pipeline.core.tables import PartitionKind
-from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome
+from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome, worst_by_item
 from quantlab_pipeline.reports.board_data import (
     Board,
     GateSummary,
@@ -33,14 +33,6 @@ from quantlab_pipeline.storage.manifests import partition_key
 from quantlab_pipeline.storage.project_lake import ledger_of
 from quantlab_pipeline.storage.spec_files import Project
 from quantlab_pipeline.storage.verdicts import GateRecord
-
-_SEVERITY = (
-    Outcome.FAIL,
-    Outcome.WAIVED,
-    Outcome.UNDERPOWERED,
-    Outcome.PASS,
-    Outcome.NOT_EVALUABLE,
-)
 
 
 @dataclass(frozen=True)
@@ -151,7 +143,7 @@ class StudyOutcome:
                 if v.item in wanted
             ]
         if gate is Gate.PIT1:
-            return _worst_by_item([v for r in records for v in r.items])
+            return worst_by_item([v for r in records for v in r.items])
         return [v for r in records for v in r.items]
 
     def _waiver(self, gate: Gate) -> str | None:
@@ -173,16 +165,6 @@ def study_outcome(
 ) -> StudyOutcome:
     """What the lake says of `study` now."""
     return StudyOutcome(project, market, study, lake, data_root, clock)
-
-
-def _worst_by_item(verdicts: Sequence[ItemVerdict]) -> list[ItemVerdict]:
-    """One verdict an item: a failure anywhere stands; not evaluable only if it never was."""
-    worst: dict[str, ItemVerdict] = {}
-    for verdict in verdicts:
-        held = worst.get(verdict.item)
-        if held is None or _SEVERITY.index(verdict.outcome) < _SEVERITY.index(held.outcome):
-            worst[verdict.item] = verdict
-    return [worst[item] for item in sorted(worst)]
 
 
 def _first_step_z(project: Project, budget: int) -> float:

@@ -1,4 +1,4 @@
-"""The event page and the feature page of a study as assets, beside the tables they tell of."""
+"""The pages of a study as assets, beside the tables they tell of."""
 
 from collections import Counter
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 
 from quantlab_pipeline.defs.factory import asset_key, group_of
-from quantlab_pipeline.defs.jobs import EVENT_PAGE, FEATURE_PAGE
+from quantlab_pipeline.defs.jobs import EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE
 from quantlab_pipeline.defs.partitions import studies_of
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
-from quantlab_pipeline.defs.reports.pages import EVENTS, FEATURES, StudyPage, write_page
+from quantlab_pipeline.defs.reports.pages import EVENTS, FEATURES, PIT1, StudyPage, write_page
 from quantlab_pipeline.defs.resources import LakesResource, utc_now
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.storage.project_lake import market_root
@@ -19,17 +19,20 @@ DESCRIPTIONS = {
     "the mean price path around it, before the holdout. Gated by none.",
     FEATURE_PAGE: "One page a study: every feature with its spec, coverage, distribution, drift, "
     "correlations and PIT-1's verdict, before the holdout. Gated by none.",
+    PIT1_PAGE: "One page a study: how every feature was attacked, and of each that saw ahead the "
+    "first row, the input it saw through, how far, and what to do. Gated by none.",
 }
 
 
 def page_assets(market: MarketSpec) -> list[dg.AssetsDefinition]:
-    """`[market, event_page]` and `[market, feature_page]`, a partition a study."""
+    """`[market, event_page]`, `feature_page` and `pit1_page`, a partition a study."""
     quality = dg.AssetDep(asset_key(market, EVENTS.table))
     every_day = dg.AllPartitionMapping()
     features = dg.AssetDep(asset_key(market, FEATURES.table), partition_mapping=every_day)
     return [
         _page_asset(market, EVENT_PAGE, EVENTS, quality),
         _page_asset(market, FEATURE_PAGE, FEATURES, features),
+        _page_asset(market, PIT1_PAGE, PIT1, features),
     ]
 
 

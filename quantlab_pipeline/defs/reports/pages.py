@@ -1,4 +1,4 @@
-"""A study's event page and feature page, composed from its lake.
+"""A study's pages on events, features and PIT-1, composed from its lake.
 
 Belongs here: what each page is made from, and when it may stand. What it says is the reports' own
 matter. A page names its inputs by a digest in its head: one that was made from what is current is
@@ -16,16 +16,20 @@ from typing import Any
 import polars as pl
 
 from quantlab_pipeline.core.code_hash import ALONE, code_hash
-from quantlab_pipeline.core.errors import QuantlabError
+from quantlab_pipeline.core.errors import MissingPartitionError, QuantlabError
 from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome
+from quantlab_pipeline.defs.reports.pit import PAGE as PIT1_FILE
+from quantlab_pipeline.defs.reports.pit import verdicts_page
 from quantlab_pipeline.reports import event_page, feature_page
 from quantlab_pipeline.reports.event_data import EventFacts
 from quantlab_pipeline.reports.event_data import event_page as event_content
 from quantlab_pipeline.reports.feature_data import FeatureFacts, summarise_features
 from quantlab_pipeline.reports.feature_data import feature_page as feature_content
 from quantlab_pipeline.reports.pages import template_text
+from quantlab_pipeline.reports.pit_page import TEMPLATE as PIT1_TEMPLATE
+from quantlab_pipeline.reports.pit_page import render_pit_page
 from quantlab_pipeline.research.market_data.schema import BARS_1M_PERP, TOB_1M_AGG
 from quantlab_pipeline.research.validation.event_paths import event_paths
 from quantlab_pipeline.simulation.prices import reference_price
@@ -149,6 +153,21 @@ def _feature_text(outcome: StudyOutcome, made_from: str) -> str:
     return feature_page.render_feature_page(content, made_from)
 
 
+def _pit1_source(outcome: StudyOutcome) -> Any:
+    """PIT-1's verdicts on the study's days, and what the features declare."""
+    records = [record.digest for record in outcome.records_of(Gate.PIT1)]
+    return [records, outcome.project.features().spec_hash()] if records else None
+
+
+def _pit1_text(outcome: StudyOutcome, made_from: str) -> str:
+    page = verdicts_page(outcome)
+    if page is None:
+        raise MissingPartitionError(
+            f"Study {outcome.study.name} has no current verdict of PIT-1.", "Run its days first."
+        )
+    return render_pit_page(page, made_from)
+
+
 _REPORTS = "quantlab_pipeline.reports"
 _PATHS = "quantlab_pipeline.research.validation.event_paths"
 _GLUE = f"{__name__}{ALONE}"
@@ -158,11 +177,7 @@ EVENTS = StudyPage(
     "event_quality",
     Gate.E1,
     event_page.TEMPLATE,
-    (
-        f"{_REPORTS}.event_page",
-        "quantlab_pipeline.research.validation.event_paths",
-        f"{__name__}{ALONE}",
-    ),
+    (f"{_REPORTS}.event_page", _PATHS, _GLUE),
     _event_source,
     _event_text,
 )
@@ -176,5 +191,15 @@ FEATURES = StudyPage(
     _feature_source,
     _feature_text,
 )
-PAGES = (EVENTS, FEATURES)
+PIT1 = StudyPage(
+    PIT1_FILE,
+    "Point in time",
+    "features_pt",
+    Gate.PIT1,
+    PIT1_TEMPLATE,
+    (f"{_REPORTS}.pit_page", f"quantlab_pipeline.defs.reports.pit{ALONE}", _GLUE),
+    _pit1_source,
+    _pit1_text,
+)
+PAGES = (EVENTS, FEATURES, PIT1)
 """The pages of a study, in the order in which they are linked."""

@@ -27,7 +27,7 @@ from quantlab_pipeline.storage.objects import write_atomic
 
 if TYPE_CHECKING:
     from quantlab_pipeline.defs.features.attack import AttackPlan
-    from quantlab_pipeline.defs.reports.artifacts import StudyOutcome
+    from quantlab_pipeline.defs.reports.outcome import StudyOutcome
 
 PAGE = "pit1.html"
 _KEPT = "Gate PIT-1's own verdicts, as the lake keeps them."
@@ -53,17 +53,8 @@ def attack_page(
     return page_of_report(report, facts, declared_of(plan.specs))
 
 
-def write_pit_page(outcome: StudyOutcome, folder: Path) -> Path | None:
-    """Write the page of the verdicts; without any, remove a page that would be a lie."""
-    page = verdicts_page(outcome)
-    if page is None:
-        (folder / PAGE).unlink(missing_ok=True)
-        return None
-    return write_page(page, folder)
-
-
-def write_page(page: PitPage, folder: Path) -> Path:
-    """Write the page into a study's artifacts; its path."""
+def write_attack(page: PitPage, folder: Path) -> Path:
+    """Write an attack by hand in the place of the gate's page, until the board is made again."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / PAGE, render_pit_page(page).encode())
     return folder / PAGE
