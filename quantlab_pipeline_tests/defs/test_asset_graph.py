@@ -18,7 +18,14 @@ import pytest
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.definitions import build_defs
 from quantlab_pipeline.defs.check_events import check_name
-from quantlab_pipeline.defs.jobs import BACKLOG, BOARD, EVENT_PAGE, FEATURE_PAGE, QA_CALENDAR
+from quantlab_pipeline.defs.jobs import (
+    BACKLOG,
+    BOARD,
+    EVENT_PAGE,
+    FEATURE_PAGE,
+    PIT1_PAGE,
+    QA_CALENDAR,
+)
 from quantlab_pipeline.defs.schema_checks import NAME as SCHEMA_CHECK
 from quantlab_pipeline.research.tables import JUDGED_TABLE, all_tables
 from quantlab_pipeline.storage.spec_files import Project
@@ -78,7 +85,7 @@ def test_every_enabled_market_has_every_table_under_its_own_name(
 ) -> None:
     project = Project(REPOSITORY)
     names = [*all_tables(project.features()), BOARD, BACKLOG, QA_CALENDAR]
-    names += [EVENT_PAGE, FEATURE_PAGE]
+    names += [EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE]
     markets = [m.name for m in project.markets() if m.enabled]
     expected = {(market, name) for market in markets for name in names}
     keys = definitions.resolve_asset_graph().get_all_asset_keys()

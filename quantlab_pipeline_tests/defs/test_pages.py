@@ -39,7 +39,7 @@ def boarded(ran: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-def test_the_board_job_writes_both_pages_and_links_them(boarded: World) -> None:
+def test_the_board_job_writes_every_page_and_links_them(boarded: World) -> None:
     folder = folder_of(boarded)
     board = (folder / "gate_board.html").read_text(encoding="utf-8")
     for page in PAGES:
