@@ -201,6 +201,44 @@ def test_an_event_that_reads_an_unknown_feature(project: Project) -> None:
     assert f"Did you mean `{column}`?" in said
 
 
+def refused_document(project: Project) -> tuple[str, str]:
+    """The first disagreement's message, and the line of the document that it points at."""
+    with pytest.raises(SpecError) as caught:
+        check_documents(project)
+    shown, line, _ = str(caught.value).split(":", 2)
+    text = (project.root / shown).read_text(encoding="utf-8").splitlines()
+    return str(caught.value), text[int(line) - 1]
+
+
+def test_an_event_that_mixes_units(project: Project) -> None:
+    edit(project, "event_registry", "ret_5m_bps >= 9 * rv_1d_bps", "ret_5m_bps >= 9 * depth_usd")
+    edit(
+        project,
+        "event_registry",
+        "severity: ret_5m_bps / max(9 * rv_1d_bps, 0.01)\n    cooldown_min: 60\n"
+        "    required_fields: [ret_5m_bps, rv_1d_bps]",
+        "severity: ret_5m_bps\n    cooldown_min: 60\n    required_fields: [depth_usd, ret_5m_bps]",
+    )
+    said, line = refused_document(project)
+    assert "compares `ret_5m_bps` in bps and `9 * depth_usd` in USD" in said
+    assert line.strip() == "- name: up_shock"
+
+
+def test_a_regime_with_edges_from_nowhere(project: Project) -> None:
+    edit(project, "event_registry", "feature: rv_1h_rank_7d", "feature: rv_1h_bps")
+    said, line = refused_document(project)
+    assert "constant edges on 'rv_1h_bps'" in said
+    assert line.strip() == "vol_regime:"
+
+
+def test_a_bucket_of_a_label_that_its_regime_never_gives(project: Project) -> None:
+    old = "at: [0.3333333333333333, 0.6666666666666666]}\n    labels: [low, mid, high]"
+    edit(project, "event_registry", old, "at: [0.5]}\n    labels: [low, mid]")
+    said, line = refused_document(project)
+    assert "no such name among the labels of vol_regime: `high`" in said
+    assert "name: vol_high" in line
+
+
 def test_a_family_that_reads_an_unknown_feature(project: Project) -> None:
     edit(project, "candidate_family", "feature: ret_1h_bps", "feature: ret_1h_bp")
     with pytest.raises(SpecError, match=r"candidate_family.yaml:\d+: .*`ret_1h_bp`.*`ret_1h_bps`"):

@@ -1,4 +1,4 @@
-"""What two documents must agree on: features that events read, markets that studies name.
+"""What two documents must agree on: features that events read, regimes of buckets, markets.
 
 Belongs here: agreement between documents. What one document alone must be, its model says.
 """
@@ -6,9 +6,11 @@ Belongs here: agreement between documents. What one document alone must be, its 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.spec import Spec
+from quantlab_pipeline.research.events.checks import check_event_type, check_regime
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.storage.spec_errors import suggestion
 from quantlab_pipeline.storage.spec_files import Project
@@ -27,7 +29,7 @@ def disagreements(project: Project) -> Iterable[SpecError]:
     A document that is itself wrong raises SpecError.
     """
     features = project.features().names
-    yield from _events_read_features(project, features)
+    yield from _events_fit_features(project)
     for study in project.studies():
         yield from _study_fits(project, study, features)
     for market in project.markets():
@@ -60,17 +62,38 @@ def check_study(project: Project, study: StudySpec) -> None:
     """Raise the first SpecError that concerns `study`: its market, days, names and registries."""
     read_registries(project)
     features = project.features().names
-    for error in _events_read_features(project, features):
+    for error in _events_fit_features(project):
         raise error
     for error in _study_fits(project, study, features):
         raise error
 
 
-def _events_read_features(project: Project, features: Collection[str]) -> Iterable[SpecError]:
-    document = project.read("event_registry")
-    for event_type in project.events().event_types:
-        for column in event_type.required_fields:
-            yield from _unknown(document, [event_type.name, column], column, features, "features")
+def _events_fit_features(project: Project) -> Iterable[SpecError]:
+    """Event types and regimes that read what is no feature, or that mix units or free edges."""
+    document, registry = project.read("event_registry"), project.events()
+    features = project.features().features
+    for event_type in registry.event_types:
+        unknown = [
+            error
+            for column in event_type.required_fields
+            for error in _unknown(document, [event_type.name, column], column, features, "features")
+        ]
+        if unknown:
+            yield from unknown
+        else:
+            tried = partial(check_event_type, event_type, features)
+            yield from _refused(document, [event_type.name], tried)
+    for name, regime in registry.regimes.named().items():
+        yield from _refused(document, [name], partial(check_regime, name, regime, features))
+
+
+def _refused(
+    document: Document, place: list[str], tried: Callable[[], None]
+) -> Iterable[SpecError]:
+    try:
+        tried()
+    except SpecError as error:
+        yield _error(document, place, error.problem.removesuffix("."), error.remedy)
 
 
 def _study_fits(
@@ -100,12 +123,22 @@ def _study_fits(
     if study.event_types != "all":
         for name in study.event_types:
             yield from _unknown(document, [name], name, project.events().names, "event types")
-    family = project.read(study.family)
-    for template in project.family(study.family).templates:
+    yield from _family_fits(project, study.family, features)
+
+
+def _family_fits(project: Project, name: str, features: Collection[str]) -> Iterable[SpecError]:
+    document, family = project.read(name), project.family(name)
+    for template in family.templates:
         if template.feature is not None:
             yield from _unknown(
-                family, [template.name, template.feature], template.feature, features, "features"
+                document, [template.name, template.feature], template.feature, features, "features"
             )
+    regimes = project.events().regimes.named()
+    for bucket in family.buckets:
+        if bucket.column is not None and bucket.value is not None:
+            labels = regimes[bucket.column].labels
+            what = f"labels of {bucket.column}"
+            yield from _unknown(document, [bucket.name, bucket.value], bucket.value, labels, what)
 
 
 def _unknown(

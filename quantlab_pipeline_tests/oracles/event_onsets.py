@@ -24,3 +24,27 @@ def onsets(triggered: Sequence[bool], minutes: Sequence[int], cooldown: int) -> 
 def shared(one: Sequence[int], other: Sequence[int], window: int) -> int:
     """How many of `one` have some of `other` within `window`."""
     return sum(any(abs(a - b) <= window for b in other) for a in one)
+
+
+def refractory(
+    triggered: Sequence[bool], minutes: Sequence[int], cooldown: int, longest: int
+) -> list[int]:
+    """The onsets, and after each the true minutes that a cooldown allows, up to `longest` on."""
+    true = [m for m, t in zip(minutes, triggered, strict=True) if t]
+    begins = set(onsets(triggered, minutes, cooldown))
+    found: list[int] = []
+    begin = 0
+    for m in true:
+        begin = m if m in begins else begin
+        if m == begin or (m - begin <= longest and m - found[-1] > cooldown):
+            found.append(m)
+    return found
+
+
+def lagged_jaccard(one: Sequence[int], other: Sequence[int], low: int, high: int) -> float:
+    """Overlap of two lists of minutes; a pair is shared if one - other is in [low, high]."""
+    mine = sum(any(low <= a - b <= high for b in other) for a in one)
+    theirs = sum(any(low <= a - b <= high for a in one) for b in other)
+    both = min(mine, theirs)
+    total = len(one) + len(other) - both
+    return both / total if total else 0.0

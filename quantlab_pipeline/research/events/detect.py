@@ -1,7 +1,7 @@
 """Find occurrences: minutes at which a trigger begins to hold, one row each.
 
-Reads features at t0 and before, nothing later; labels are strangers. Whether a type is any good is
-gate E-1's question.
+Reads features at t0 and before, nothing later; labels are strangers. Which triggering minutes are
+occurrences, `merging` says; whether a type is any good is gate E-1's question.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import polars as pl
 from quantlab_pipeline.core.clocks import DAY_MINUTES, day_of, from_us, minute_index
 from quantlab_pipeline.core.fingerprints import digest, short
 from quantlab_pipeline.research.events.expression import compile_expression
+from quantlab_pipeline.research.events.merging import occurrence_rows
+from quantlab_pipeline.research.events.regimes import regime_of
 from quantlab_pipeline.research.events.schema import EVENTS
 from quantlab_pipeline.research.events.spec import EventRegistry, EventType
 
@@ -28,11 +30,11 @@ def detect_events(
 ) -> pl.DataFrame:
     """Occurrences on `days` of every type whose fields are in `features`, of schema `events`.
 
-    `features` holds `days` and the day before the first (the longest cooldown); its rows may come
-    in any order. An occurrence is the first triggering minute of its symbol and type after at least
-    `cooldown_min` minutes without a triggering one: a local rule, so that a day alone and a range
-    give the same rows. `n_triggers_1d` counts triggering minutes of the day up to t0, itself among
-    them. A type with a field that is not a column of `features` gives no rows.
+    `features` holds `days` and the day before the first (as far as any rule reaches back); its rows
+    may come in any order. Which triggering minutes are occurrences is each type's `merge`, a local
+    rule, so that a day alone and a range give the same rows. `n_triggers_1d` counts triggering
+    minutes of the day up to t0, itself among them. A type with a field that is not a column of
+    `features` gives no rows, a regime without its columns reads unknown.
     """
     ordered = features.sort("symbol", "ts")
     types = [t for t in registry.event_types if set(t.required_fields) <= set(ordered.columns)]
@@ -47,10 +49,10 @@ def detect_events(
     )
     wanted = ordered.select(day_of().is_in(list(days))).to_series().to_numpy()
     triggered = ordered.select(trigger_of(t).alias(t.name) for t in types)
-    context = ordered.select("symbol", "ts", vol_regime(ordered), liq_regime(ordered))
+    context = regime_of(ordered, registry)
     parts = []
     for event_type in types:
-        rows, counts = _onsets(triggered[event_type.name].to_numpy(), axis, event_type.cooldown_min)
+        rows, counts = _occurrences(triggered[event_type.name].to_numpy(), axis, event_type)
         inside = wanted[rows]
         rows, counts = rows[inside], counts[inside]
         # On the whole frame: polars divides one row exactly, but many by a number's reciprocal.
@@ -73,31 +75,20 @@ def evaluable(event_type: EventType) -> pl.Expr:
     )
 
 
-def vol_regime(features: pl.DataFrame) -> pl.Expr:
-    """Volatility regime at t0 from the hour's realised volatility ranked in its trailing week."""
-    return _thirds(features, "rv_1h_rank_7d", "low", "high").alias("vol_regime")
-
-
-def liq_regime(features: pl.DataFrame) -> pl.Expr:
-    """Liquidity regime at t0: `low` where price impact ranks in the day's top third."""
-    return _thirds(features, "amihud_rank_1d", "high", "low").alias("liq_regime")
-
-
 def event_id(event_type: EventType, symbol: str, ts: datetime) -> str:
     """Sixteen hex digits that name this occurrence, the same on every machine."""
     return short(digest([event_type.name, event_type.version, symbol, ts]), 16)
 
 
-def _onsets(
-    triggered: npt.NDArray[np.bool_], axis: npt.NDArray[np.int64], cooldown_min: int
+def _occurrences(
+    triggered: npt.NDArray[np.bool_], axis: npt.NDArray[np.int64], event_type: EventType
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Row numbers of the onsets, and each one's triggering minutes in the day up to it."""
+    """Row numbers of the occurrences, and each one's triggering minutes in the day up to it."""
     rows = np.flatnonzero(triggered)
     at = axis[rows]
-    quiet = np.diff(at, prepend=at[:1] - _SYMBOL_STRIDE) > cooldown_min
-    since = np.searchsorted(at, at - DAY_MINUTES, side="right")
-    counts = np.arange(1, len(at) + 1) - since
-    return rows[quiet], counts[quiet]
+    chosen = occurrence_rows(at, event_type)
+    since = np.searchsorted(at, at[chosen] - DAY_MINUTES, side="right")
+    return rows[chosen], chosen + 1 - since
 
 
 def _rows(
@@ -118,18 +109,4 @@ def _rows(
         pl.lit(event_type.version, pl.Int64).alias("version"),
         severity.alias("severity"),
         pl.Series("n_triggers_1d", counts, pl.Int64),
-    )
-
-
-def _thirds(features: pl.DataFrame, rank: str, bottom: str, top: str) -> pl.Expr:
-    if rank not in features.columns:
-        return pl.lit("unknown")
-    return (
-        pl.when(pl.col(rank) < 1 / 3)
-        .then(pl.lit(bottom))
-        .when(pl.col(rank) >= 2 / 3)
-        .then(pl.lit(top))
-        .when(pl.col(rank).is_not_null())
-        .then(pl.lit("mid"))
-        .otherwise(pl.lit("unknown"))
     )

@@ -15,7 +15,7 @@ import difflib
 import functools
 import operator
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import polars as pl
@@ -31,13 +31,17 @@ _COMPARISONS = {ast.GtE: ">=", ast.LtE: "<=", ast.Gt: ">", ast.Lt: "<"}
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node: `op` is a word or sign of the language, `feature` or `literal` at the leaves."""
+    """One node: `op` is a word or sign of the language, `feature` or `literal` at the leaves.
+
+    `text` is how a person would write it, for messages.
+    """
 
     op: str
     kind: Kind
     children: tuple[Node, ...] = ()
     name: str = ""
     value: float = 0.0
+    text: str = field(default="", compare=False)
 
     def walk(self) -> Iterator[Node]:
         """The node itself and all below it, from left to right."""
@@ -141,18 +145,18 @@ def _checked(tree: ast.expr, text: str) -> Node:
     """The node of `tree`, if it is one of the language's."""
     match tree:
         case ast.Name(id=name):
-            return Node("feature", "number", name=name)
+            return Node("feature", "number", name=name, text=name)
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            return Node("literal", "number", value=float(value))
-        case ast.BinOp(op=op) if type(op) in _ARITHMETIC:
-            return _node(_ARITHMETIC[type(op)], "number", "number", [tree.left, tree.right], text)
-        case ast.UnaryOp(op=ast.USub()):
-            return _node("negate", "number", "number", [tree.operand], text)
-        case ast.UnaryOp(op=ast.Not()):
-            return _node("not", "truth", "truth", [tree.operand], text)
-        case ast.BoolOp(op=op):
+            return Node("literal", "number", value=float(value), text=ast.unparse(tree))
+        case ast.BinOp(op=op, left=left, right=right) if type(op) in _ARITHMETIC:
+            return _node(_ARITHMETIC[type(op)], "number", "number", [left, right], tree, text)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _node("negate", "number", "number", [operand], tree, text)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return _node("not", "truth", "truth", [operand], tree, text)
+        case ast.BoolOp(op=op, values=values):
             word = "and" if isinstance(op, ast.And) else "or"
-            return _node(word, "truth", "truth", tree.values, text)
+            return _node(word, "truth", "truth", values, tree, text)
         case ast.Compare():
             return _comparison(tree, text)
         case ast.Call(func=ast.Name(id=name), keywords=[]):
@@ -161,12 +165,14 @@ def _checked(tree: ast.expr, text: str) -> Node:
             raise _mistake(text, tree.col_offset, f"uses {type(tree).__name__}, which is not known")
 
 
-def _node(op: str, kind: Kind, wants: Kind, trees: list[ast.expr], text: str) -> Node:
-    children = tuple(_checked(t, text) for t in trees)
-    for child, tree in zip(children, trees, strict=True):
+def _node(
+    op: str, kind: Kind, wants: Kind, parts: list[ast.expr], tree: ast.expr, text: str
+) -> Node:
+    children = tuple(_checked(part, text) for part in parts)
+    for child, part in zip(children, parts, strict=True):
         if child.kind != wants:
-            raise _mistake(text, tree.col_offset, f"gives '{op}' a {child.kind}, not a {wants}")
-    return Node(op, kind, children)
+            raise _mistake(text, part.col_offset, f"gives '{op}' a {child.kind}, not a {wants}")
+    return Node(op, kind, children, text=ast.unparse(tree))
 
 
 def _comparison(tree: ast.Compare, text: str) -> Node:
@@ -175,8 +181,8 @@ def _comparison(tree: ast.Compare, text: str) -> Node:
     for left, op, right in zip(operands, tree.ops, operands[1:], strict=False):
         if type(op) not in _COMPARISONS:
             raise _mistake(text, right.col_offset, "compares with a sign other than >= <= > <")
-        links.append(_node(_COMPARISONS[type(op)], "truth", "number", [left, right], text))
-    return links[0] if len(links) == 1 else Node("and", "truth", tuple(links))
+        links.append(_node(_COMPARISONS[type(op)], "truth", "number", [left, right], tree, text))
+    return links[0] if len(links) == 1 else Node("and", "truth", tuple(links), text=links[0].text)
 
 
 def _call(tree: ast.Call, name: str, text: str) -> Node:
@@ -189,7 +195,7 @@ def _call(tree: ast.Call, name: str, text: str) -> Node:
     if len(tree.args) != 1 if name == "abs" else len(tree.args) < 2:
         wanted = "one argument" if name == "abs" else "two or more arguments"
         raise _mistake(text, tree.col_offset, f"calls {name} without {wanted}")
-    return _node(name, "number", "number", tree.args, text)
+    return _node(name, "number", "number", tree.args, tree, text)
 
 
 def _mistake(text: str, column: int, what: str) -> SpecError:

@@ -5,23 +5,28 @@ Of the labels it takes keys alone, symbol and ts: no value of the future is seen
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from quantlab_pipeline.core.clocks import day_of, minute_index
+from quantlab_pipeline.core.clocks import day_of
 from quantlab_pipeline.core.errors import SchemaError
 from quantlab_pipeline.research.events.detect import evaluable, trigger_of
+from quantlab_pipeline.research.events.overlap import (
+    Occurrences,
+    containment,
+    echo,
+    jaccard,
+    n_occurrences,
+    occurrences,
+)
 from quantlab_pipeline.research.events.schema import EVENT_QUALITY
 from quantlab_pipeline.research.events.spec import EventRegistry, EventType
 
-Occurrences = dict[str, npt.NDArray[np.int64]]
-"""Sorted minutes since 1970 of one type's occurrences, by symbol."""
-
 KEY = ["symbol", "ts"]
+FEATURES, LABELS = "features", "labels"
 
 
 def measure_events(
@@ -37,102 +42,65 @@ def measure_events(
 
     `events` and `features` are the study's (features: the keys and the columns that the registry's
     types read, as far as they exist), `label_keys` has symbol and ts. `absent` names the datasets
-    that the market lacks. Shares are null where there is nothing to take a share of. Overlap is
-    measured against the types listed before: a type is the alias of its senior. SchemaError if a
-    type has events, but `features` lacks its columns.
+    that the market lacks. Shares are null where there is nothing to take a share of. Overlap and
+    echo are measured against the types listed before: a type is the alias of its senior.
+    Containment is measured against the types with more events, or as many and listed before: the
+    rarer is the special case. A labels row with nulls, of a horizon that has not resolved, joins.
+    SchemaError if a type has events, but `features` lacks its columns.
     """
     own = events.filter(pl.col("symbol").is_in(list(symbols)))
+    unjoined = _unjoined(own, features, label_keys)
     by_type = {t.name: own.filter(pl.col("event_type") == t.name) for t in registry.event_types}
     at = {name: occurrences(frame) for name, frame in by_type.items()}
-    whole = _with_both_rows(own, features, label_keys)
     rows = []
-    for i, event_type in enumerate(registry.event_types):
-        found = by_type[event_type.name]
+    for event_type in registry.event_types:
+        name = event_type.name
+        found = by_type[name]
         missing = [d for d in event_type.requires if d in absent]
-        rivals = [t.name for t in registry.event_types[:i]]
         rows.append(
             {
-                "event_type": event_type.name,
-                "n_events": found.height,
-                "per_symbol_day": found.height / (n_days * len(symbols)),
-                "active_days": found.select(day_of()).n_unique() if found.height else 0,
-                "trigger_share": _trigger_share(event_type, features, found.height),
-                "duplicate_share": _duplicate_share(at[event_type.name], event_type.cooldown_min),
-                "join_share": _share(whole, event_type.name, found.height),
-                **_largest_overlap(at, event_type.name, rivals, registry.overlap_window_min),
+                "event_type": name,
+                **_prevalence(found, n_days, len(symbols)),
+                **_trigger_shares(event_type, features, found.height),
+                "duplicate_share": _duplicate_share(at[name], event_type.cooldown_min),
+                **_join(unjoined.filter(pl.col("event_type") == name), found.height),
+                **_distinctness(at, name, registry),
                 "missing_dataset": ",".join(missing) or None,
             }
         )
     return EVENT_QUALITY.conform(pl.DataFrame(rows, schema=EVENT_QUALITY.empty().schema))
 
 
-def occurrences(events: pl.DataFrame) -> Occurrences:
-    """When one type occurred, symbol by symbol."""
-    ordered = events.select("symbol", minute_index().alias("minute")).sort("symbol", "minute")
-    parts = ordered.partition_by("symbol", maintain_order=True)
-    return {part["symbol"][0]: part["minute"].to_numpy() for part in parts}
-
-
-def jaccard(one: Occurrences, other: Occurrences, window_min: int) -> float:
-    """Overlap of two types, 0 to 1: shared occurrences over all of them.
-
-    An occurrence is shared if the other type has one of the same symbol at most `window_min` away;
-    of the two counts of shared ones the smaller is taken. 0 where either is empty.
-    """
-    empty = np.empty(0, np.int64)
-    shared = [0, 0]
-    for symbol in one.keys() | other.keys():
-        mine, theirs = one.get(symbol, empty), other.get(symbol, empty)
-        shared[0] += _count_near(mine, theirs, window_min)
-        shared[1] += _count_near(theirs, mine, window_min)
-    total = sum(len(a) for a in one.values()) + sum(len(a) for a in other.values())
-    return min(shared) / (total - min(shared)) if total else 0.0
-
-
-def _count_near(mine: npt.NDArray[np.int64], theirs: npt.NDArray[np.int64], window_min: int) -> int:
-    first = np.searchsorted(theirs, mine - window_min, side="left")
-    after = np.searchsorted(theirs, mine + window_min, side="right")
-    return int(np.count_nonzero(after > first))
-
-
-def _largest_overlap(
-    at: dict[str, Occurrences], name: str, rivals: list[str], window_min: int
-) -> dict[str, Any]:
-    if not at[name] or not rivals:
-        return {"max_jaccard": None, "overlaps_with": None}
-    overlaps = [jaccard(at[name], at[rival], window_min) for rival in rivals]
-    top = int(np.argmax(overlaps))
+def _prevalence(found: pl.DataFrame, n_days: int, n_symbols: int) -> dict[str, Any]:
+    """How often and where one type occurred, and how strongly."""
+    days = found.select(day_of().alias("day")).to_series()
     return {
-        "max_jaccard": overlaps[top],
-        "overlaps_with": rivals[top] if overlaps[top] > 0 else None,
+        "n_events": found.height,
+        "per_symbol_day": found.height / (n_days * n_symbols),
+        "active_days": days.n_unique(),
+        "n_symbols": found["symbol"].n_unique(),
+        "first_ts": found["ts"].min(),
+        "last_ts": found["ts"].max(),
+        "busiest_day_share": _largest_share(days),
+        "top_symbol_share": _largest_share(found["symbol"]),
+        "median_severity": found["severity"].median(),
+        "p95_severity": found["severity"].quantile(0.95, "linear"),
     }
 
 
-def _duplicate_share(at: Occurrences, cooldown_min: int) -> float | None:
-    n_events = sum(len(minutes) for minutes in at.values())
-    if not n_events:
-        return None
-    repeats = sum(int(np.count_nonzero(np.diff(m) <= cooldown_min)) for m in at.values())
-    return repeats / n_events
+def _largest_share(values: pl.Series) -> float | None:
+    """Share of the most frequent value; null without values."""
+    counts: int | None = values.value_counts()["count"].max()  # type: ignore[assignment]
+    return counts / len(values) if counts else None
 
 
-def _with_both_rows(
-    events: pl.DataFrame, features: pl.DataFrame, label_keys: pl.DataFrame
-) -> pl.DataFrame:
-    """The events whose symbol and ts exist among the features and among the labels."""
-    return events.join(features.select(KEY), on=KEY, how="semi").join(
-        label_keys.select(KEY), on=KEY, how="semi"
-    )
+def _trigger_shares(
+    event_type: EventType, features: pl.DataFrame, n_events: int
+) -> dict[str, float | None]:
+    """Share of minutes with every field, and of these the share that triggers.
 
-
-def _share(part: pl.DataFrame, name: str, n_events: int) -> float | None:
-    if not n_events:
-        return None
-    return part.filter(pl.col("event_type") == name).height / n_events
-
-
-def _trigger_share(event_type: EventType, features: pl.DataFrame, n_events: int) -> float | None:
-    """Share of the evaluable minutes that trigger; null where no minute is evaluable."""
+    Null where a column is not there; the second also where no minute is evaluable.
+    """
     lacking = [f for f in event_type.required_fields if f not in features.columns]
     if lacking and n_events:
         raise SchemaError(
@@ -140,10 +108,83 @@ def _trigger_share(event_type: EventType, features: pl.DataFrame, n_events: int)
             "Give the study's features with the columns of registry.fields.",
             columns=lacking,
         )
-    if lacking:
-        return None
-    counts = features.select(
+    if lacking or features.is_empty():
+        return {"evaluable_share": None, "trigger_share": None}
+    known, true = features.select(
         evaluable(event_type).sum().alias("known"), trigger_of(event_type).sum().alias("true")
-    )
-    known, true = counts.row(0)
-    return true / known if known else None
+    ).row(0)
+    return {
+        "evaluable_share": known / features.height,
+        "trigger_share": true / known if known else None,
+    }
+
+
+def _duplicate_share(at: Occurrences, cooldown_min: int) -> float | None:
+    n_events = n_occurrences(at)
+    if not n_events:
+        return None
+    repeats = sum(int(np.count_nonzero(np.diff(m) <= cooldown_min)) for m in at.values())
+    return repeats / n_events
+
+
+def _unjoined(
+    events: pl.DataFrame, features: pl.DataFrame, label_keys: pl.DataFrame
+) -> pl.DataFrame:
+    """The events without a features row or without a labels row; a column for each says which."""
+    marked = events.select("event_type", *KEY)
+    for name, table in ((FEATURES, features), (LABELS, label_keys)):
+        keys = table.select(KEY).unique().with_columns(pl.lit(value=True).alias(name))
+        marked = marked.join(keys, on=KEY, how="left", maintain_order="left")
+    return marked.filter(pl.col(FEATURES).is_null() | pl.col(LABELS).is_null())
+
+
+def _join(unjoined: pl.DataFrame, n_events: int) -> dict[str, Any]:
+    """What of one type does not join, and the first event that does not."""
+    without = {name: unjoined[name].null_count() for name in (FEATURES, LABELS)}
+    first = None
+    if unjoined.height:
+        row = unjoined.sort("ts", "symbol").row(0, named=True)
+        gone = " and ".join(name for name in (FEATURES, LABELS) if row[name] is None)
+        first = f"{row['symbol']} {row['ts']:%Y-%m-%dT%H:%M}Z: no row in {gone}"
+    return {
+        "join_share": 1.0 - unjoined.height / n_events if n_events else None,
+        "n_without_features": without[FEATURES],
+        "n_without_labels": without[LABELS],
+        "first_unjoined": first,
+    }
+
+
+def _distinctness(
+    at: Mapping[str, Occurrences], name: str, registry: EventRegistry
+) -> dict[str, Any]:
+    """The seniors that this type overlaps and echoes most, and the type that contains it most."""
+    own, window = at[name], registry.overlap_window_min
+    place = registry.names.index(name)
+    seniors = registry.names[:place]
+    size = {other: n_occurrences(at[other]) for other in registry.names}
+    larger = [
+        o for i, o in enumerate(registry.names) if (size[o], place) > (size[name], i) and o != name
+    ]
+    overlaps = {s: jaccard(own, at[s], window) for s in seniors}
+    echoes = {s: echo(own, at[s], window, registry.echo_window_min) for s in seniors}
+    contained = {o: containment(own, at[o], window) for o in larger}
+    max_jaccard, overlaps_with = _largest(overlaps, own)
+    max_echo, echo_of = _largest({s: e.overlap for s, e in echoes.items()}, own)
+    max_containment, contained_in = _largest(contained, own)
+    return {
+        "max_jaccard": max_jaccard,
+        "overlaps_with": overlaps_with,
+        "max_echo": max_echo,
+        "echo_of": echo_of,
+        "echo_lag_min": echoes[echo_of].lag_min if echo_of else None,
+        "max_containment": max_containment,
+        "contained_in": contained_in,
+    }
+
+
+def _largest(shares: Mapping[str, float], own: Occurrences) -> tuple[float | None, str | None]:
+    """The largest share and whose it is; nobody's where it is 0, null where none was measured."""
+    if not own or not shares:
+        return None, None
+    top = max(shares, key=lambda name: shares[name])
+    return shares[top], top if shares[top] > 0 else None

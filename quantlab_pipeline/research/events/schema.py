@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from quantlab_pipeline.core.clocks import TS
 from quantlab_pipeline.core.columns import (
     AVAILABLE_AT,
     SYMBOL,
@@ -15,7 +16,14 @@ from quantlab_pipeline.core.columns import (
     text,
 )
 
-REGIMES = ("low", "mid", "high", "unknown")
+UNKNOWN = "unknown"
+REGIMES = ("low", "mid", "high", UNKNOWN)
+
+
+def _share(name: str, meaning: str) -> Column:
+    """A share of 1; null where there is nothing to take a share of."""
+    return figure(name, "1", meaning, ge=0, le=1)
+
 
 EVENTS = TableSchema(
     "events",
@@ -41,11 +49,27 @@ EVENT_QUALITY = TableSchema(
         count("n_events", "rows", "Events in the study."),
         Column("per_symbol_day", pl.Float64, "1/day", "Events per symbol and day.", ge=0),
         count("active_days", "days", "Days with at least one event."),
-        figure("trigger_share", "1", "Share of evaluable minutes that trigger."),
-        figure("duplicate_share", "1", "Share inside another's cooldown."),
-        figure("join_share", "1", "Share that joins its features and label row."),
-        figure("max_jaccard", "1", "Largest overlap with a senior type."),
+        count("n_symbols", "symbols", "Symbols with at least one event."),
+        Column("first_ts", TS, "UTC", "Instant of the first event.", nullable=True),
+        Column("last_ts", TS, "UTC", "Instant of the last event.", nullable=True),
+        _share("busiest_day_share", "Share of the events that fall on the day with most of them."),
+        _share("top_symbol_share", "Share of the events that the symbol with most of them has."),
+        figure("median_severity", "1", "Median severity of the events."),
+        figure("p95_severity", "1", "95th percentile of the severity, interpolated."),
+        _share("evaluable_share", "Share of the features' minutes on which every field is known."),
+        _share("trigger_share", "Share of evaluable minutes that trigger."),
+        _share("duplicate_share", "Share inside another's cooldown."),
+        _share("join_share", "Share that joins its features and label row."),
+        count("n_without_features", "rows", "Events whose minute has no features row."),
+        count("n_without_labels", "rows", "Events whose minute has no labels row."),
+        text("first_unjoined", "First of these: symbol, instant, which row is not there.", True),
+        _share("max_jaccard", "Largest overlap with a senior type."),
         text("overlaps_with", "That senior type.", True),
+        _share("max_echo", "Largest overlap with a senior type once moved by some lag."),
+        text("echo_of", "That senior type.", True),
+        Column("echo_lag_min", pl.Int64, "min", "That lag; > 0: after the senior.", nullable=True),
+        _share("max_containment", "Largest share that a more frequent type has too."),
+        text("contained_in", "That more frequent type.", True),
         text("missing_dataset", "Datasets it needs and lacks, by comma.", True),
     ),
     key=("event_type",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from quantlab_pipeline.core.clocks import MINUTE, TS
 from quantlab_pipeline.research.events.spec import E1Thresholds, EventRegistry, EventType
+from quantlab_pipeline.research.features.spec import FeatureSpecs
 
 SPECS_DIR = Path(__file__).resolve().parents[3] / "specs"
 
@@ -21,9 +23,18 @@ def document(name: str) -> dict[str, Any]:
     return yaml.safe_load((SPECS_DIR / f"{name}.yaml").read_text())
 
 
+@cache
 def project_registry() -> EventRegistry:
     """The project's own registry."""
     return EventRegistry.model_validate(document("event_registry"))
+
+
+def feature_specs(**changes: Mapping[str, Any]) -> FeatureSpecs:
+    """The project's own feature specs, with `changes` to some columns and new columns after."""
+    body = document("feature_specs")
+    for name, change in changes.items():
+        body["features"][name] = body["features"].get(name, {}) | dict(change)
+    return FeatureSpecs.model_validate(body)
 
 
 def e1_thresholds() -> E1Thresholds:
@@ -48,8 +59,14 @@ def event_type(name: str = "jump", **changes: Any) -> EventType:
 
 
 def registry(*types: EventType) -> EventRegistry:
-    """A registry of `types`, or of the one default type."""
-    return EventRegistry(version=1, overlap_window_min=5, event_types=types or (event_type(),))
+    """A registry of `types`, or of the one default type, with the project's regimes."""
+    return EventRegistry(
+        version=1,
+        overlap_window_min=5,
+        echo_window_min=60,
+        regimes=project_registry().regimes,
+        event_types=types or (event_type(),),
+    )
 
 
 def features(

@@ -6,10 +6,12 @@ import pytest
 from pydantic import ValidationError
 
 from quantlab_pipeline.core.errors import SpecError
-from quantlab_pipeline.research.events.spec import EventRegistry, check_registry
+from quantlab_pipeline.research.events.checks import check_registry
+from quantlab_pipeline.research.events.spec import EventRegistry
 from quantlab_pipeline_tests.research.events.builders import (
     document,
     event_type,
+    feature_specs,
     project_registry,
     registry,
 )
@@ -27,7 +29,7 @@ def test_families_and_size() -> None:
 
 def test_every_field_is_a_feature_and_requires_what_it_is_made_from() -> None:
     specs = document("feature_specs")["features"]
-    check_registry(REGISTRY, list(specs))
+    check_registry(REGISTRY, feature_specs().features)
     for each in REGISTRY.event_types:
         tables = {table for field in each.required_fields for table in specs[field]["needs"]}
         datasets = {d for table in tables for d in TABLE_NEEDS.get(table, {table})}
@@ -62,8 +64,12 @@ def test_a_malformed_type_is_refused(change: dict[str, object]) -> None:
 
 
 def test_an_unknown_feature_names_its_type_and_the_nearest() -> None:
-    with pytest.raises(SpecError, match=r"Event type 'jump'.*'x'.*Did you mean 'xx'"):
-        check_registry(registry(), ["xx", "unlike"])
+    wrong = event_type(
+        trigger="ret_5m_bp >= 1", severity="ret_5m_bp", required_fields=["ret_5m_bp"]
+    )
+    said = r"Event type 'jump'.*'ret_5m_bp'.*Did you mean 'ret_5m_bps'"
+    with pytest.raises(SpecError, match=said):
+        check_registry(registry(wrong), feature_specs().features)
 
 
 def test_names_are_unique_and_selection_keeps_order() -> None:
