@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from quantlab_pipeline.core.clocks import TS
+from quantlab_pipeline.core.clocks import MINUTE, TS
 from quantlab_pipeline.core.errors import SchemaError
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome, overall
 from quantlab_pipeline.research.events.detect import detect_events
@@ -134,9 +134,9 @@ def test_a_total_join_names_nobody() -> None:
 def test_the_newest_days_join_although_nothing_of_them_has_resolved() -> None:
     frame = _world(0.002)
     end = frame["ts"].max()
-    bars = frame.select(
-        "symbol", "ts", pl.col("ts").alias("available_at"), pl.lit(100.0).alias("close")
-    )
+    stamps = [pl.col("ts").alias("available_at"), (pl.col("ts") - MINUTE).alias("open_ts")]
+    prices = [pl.lit(100.0).alias(name) for name in ("open", "high", "low", "close")]
+    bars = frame.select("symbol", "ts", *stamps, *prices)
     specs = LabelSpecs.model_validate(document("label_specs"))
     labels = build_labels(bars, TOB_1M_AGG.empty(), specs, DAYS, SYMBOLS)
     assert labels["fwd_ret_5m"].null_count() > 0
