@@ -21,8 +21,8 @@ def occurrence_rows(at: Ints, event_type: EventType) -> Ints:
     more than a day from the next. Two occurrences always have at least `cooldown_min` minutes
     between them.
     """
-    first = np.flatnonzero(np.diff(at, prepend=at[:1] - event_type.cooldown_min - 1)
-                           > event_type.cooldown_min)  # fmt: skip
+    since_last = np.diff(at, prepend=at[:1] - event_type.cooldown_min - 1)
+    first = np.flatnonzero(since_last > event_type.cooldown_min)
     match event_type.merge:
         case Refractory(max_episode_min=longest):
             return _again(at, first, event_type.cooldown_min, longest)
