@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from quantlab_pipeline.core.errors import SpecError
-from quantlab_pipeline.research.events.expression import check_features, nearest
+from quantlab_pipeline.research.events.expression import check_features
 from quantlab_pipeline.research.events.spec import (
     ConstantEdges,
     EventRegistry,
@@ -36,7 +36,7 @@ def check_event_type(event_type: EventType, features: Mapping[str, FeatureSpec])
     units = {name: spec.unit for name, spec in features.items()}
     owner = f"Event type '{event_type.name}'"
     for tree in (event_type.trigger_tree, event_type.severity_tree):
-        check_features(tree, features, owner)
+        check_features(tree.features, features, owner)
         check_units(tree, units, owner)
 
 
@@ -47,14 +47,7 @@ def check_regime(name: str, regime: Regime, features: Mapping[str, FeatureSpec])
     only come from looking at the sample. Trailing edges are features made from the regime's own
     alone, in its unit; that they see nothing later, gate PIT-1 tries on every feature.
     """
-    for column in regime.columns:
-        if column not in features:
-            raise SpecError(
-                f"Regime '{name}' reads the feature '{column}', which no feature spec defines.",
-                nearest(column, features),
-                regime=name,
-                feature=column,
-            )
+    check_features(regime.columns, features, f"Regime '{name}'")
     spec = features[regime.feature]
     match regime.edges:
         case ConstantEdges():

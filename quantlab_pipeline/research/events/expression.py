@@ -14,7 +14,7 @@ import ast
 import difflib
 import functools
 import operator
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,9 +72,9 @@ def parse(text: str, kind: Kind) -> Node:
     return node
 
 
-def check_features(node: Node, known: Collection[str], owner: str) -> None:
-    """Raise SpecError if `node` reads a column that is not `known`, naming the nearest one."""
-    for name in node.features:
+def check_features(names: Iterable[str], known: Collection[str], owner: str) -> None:
+    """Raise SpecError if one of the columns that `owner` reads is not `known`, with the nearest."""
+    for name in names:
         if name not in known:
             raise SpecError(
                 f"{owner} reads the feature '{name}', which no feature spec defines.",

@@ -120,7 +120,7 @@ def test_mistakes_name_the_nearest_word() -> None:
         parse("abz(a) >= 1", "truth")
     node = parse("spred_bps >= 1", "truth")
     with pytest.raises(SpecError, match=r"'spred_bps'.*Did you mean 'spread_bps'"):
-        check_features(node, ["spread_bps", "depth_usd"], "Event type 'x'")
+        check_features(node.features, ["spread_bps", "depth_usd"], "Event type 'x'")
 
 
 def test_features_are_listed_once_and_sorted() -> None:
