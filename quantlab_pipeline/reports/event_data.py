@@ -18,7 +18,7 @@ import polars as pl
 from quantlab_pipeline.core.clocks import day_of
 from quantlab_pipeline.core.verdicts import ADMITTED, ItemVerdict, Outcome
 from quantlab_pipeline.reports.distribution import Histogram, histogram
-from quantlab_pipeline.research.events.quality import jaccard, occurrences
+from quantlab_pipeline.research.events.overlap import jaccard, occurrences
 from quantlab_pipeline.research.events.schema import REGIMES
 from quantlab_pipeline.research.events.spec import EventRegistry, EventType
 

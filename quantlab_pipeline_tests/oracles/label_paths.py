@@ -30,13 +30,17 @@ class Minutes:
 
 
 def row(document: Document, minutes: Minutes, t: int) -> dict[str, Any] | None:
-    """The columns of a decision at minute `t`; None where the table has no row."""
+    """The columns of a decision at minute `t`; None where the table has no row: `t` counts from
+    the first minute of a day, and a day without a price has none.
+    """
     prices = minutes.reference()
-    if prices[t] is None:
+    day = t // 1440 * 1440
+    if all(price is None for price in prices[day : day + 1440]):
         return None
     entry = t + document["entry_delay_min"]
     told = entry if entry < len(prices) and prices[entry] is not None else t
-    found: dict[str, Any] = {"price_source": "close" if minutes.mids[told] is None else "mid"}
+    source = "close" if minutes.mids[told] is None else "mid"
+    found: dict[str, Any] = {"price_source": None if prices[told] is None else source}
     for horizon in document["horizons"]:
         values = _labels(document, prices, minutes, t, horizon["length_min"])
         for label in document["labels"]:

@@ -61,8 +61,9 @@ def build_labels(
     mark_index: pl.DataFrame | None = None,
     ends: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """One row per symbol and minute of `days` that has a reference price, of schema `labels_fwd`.
+    """One row per symbol and minute of those of `days` on which it has a price: `labels_fwd`.
 
+    A minute in a gap has its row, so that whatever happens at it finds its labels, null or not.
     The price is the mid of the perpetual book's last valid quote of the minute, else the bar's
     close (`price_source` close: assumed, of a market without a book). All frames hold `days` and
     the two days after (less at the sample's end, where the horizons that did not resolve are null);
@@ -125,7 +126,8 @@ def _last_bars(ends: pl.DataFrame | None, span: _Span) -> dict[str, list[int]]:
 def _rows(minutes: _Minutes, specs: LabelSpecs, span: _Span) -> pl.DataFrame:
     """One symbol's part of the table."""
     n = len(span.made)
-    kept = span.made & ~np.isnan(minutes.prices[:n])
+    traded = (~np.isnan(minutes.prices[:n])).reshape(-1, DAY_MINUTES).any(axis=1)
+    kept = span.made & np.repeat(traded, DAY_MINUTES)
     if not kept.any():
         return LABELS_FWD.empty()
     known_after_us = (specs.entry_delay_min + specs.longest_min) * MINUTE_US
@@ -141,10 +143,17 @@ def _rows(minutes: _Minutes, specs: LabelSpecs, span: _Span) -> pl.DataFrame:
 
 
 def _price_source(minutes: _Minutes, delay: int, n: int) -> pl.Series:
-    """Whose price the entry's is; where the entry has none, the decision's."""
-    entry_has_one = ~np.isnan(minutes.prices[delay : n + delay])
+    """Whose price the entry's is; where the entry has none, the decision's; null without either."""
+    priced = ~np.isnan(minutes.prices)
+    entry_has_one = priced[delay : n + delay]
     is_mid = np.where(entry_has_one, minutes.is_mid[delay : n + delay], minutes.is_mid[:n])
-    named = pl.when(pl.Series(is_mid)).then(pl.lit("mid")).otherwise(pl.lit("close"))
+    named = (
+        pl.when(pl.Series(~(entry_has_one | priced[:n])))
+        .then(None)
+        .when(pl.Series(is_mid))
+        .then(pl.lit("mid"))
+        .otherwise(pl.lit("close"))
+    )
     return pl.select(named.alias("price_source")).to_series()
 
 

@@ -14,7 +14,8 @@ PRICE_SOURCE = Column(
     pl.String,
     "",
     "The entry's price. mid: of the perpetual book's last valid quote of the minute; close: of the "
-    "bar, where there is no such quote: an assumed mid, off by up to half a spread.",
+    "bar, where there is no such quote: an assumed mid, off by up to half a spread. Null in a gap.",
+    nullable=True,
     isin=("mid", "close"),
 )
 

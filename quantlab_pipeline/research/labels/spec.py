@@ -65,7 +65,7 @@ class LabelSpecs(Spec):
 
     price: Literal["reference_price"]
     price_rule: str
-    sampling: Literal["every_minute_with_a_price"]
+    sampling: Literal["every_minute_of_a_traded_day"]
     entry_delay_min: int = Field(ge=1, le=60)
     max_missing_frac: float = Field(ge=0, lt=1)
     max_entry_gap_min: int = Field(ge=0, le=60)
