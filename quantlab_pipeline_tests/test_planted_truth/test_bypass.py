@@ -271,9 +271,8 @@ def test_an_edited_threshold_is_judged_anew_on_what_it_shapes(world: World) -> N
 # --- (f) a check of severity WARN -------------------------------------------------------------
 
 
-def test_a_check_turned_to_warn_opens_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def turn_checks_to_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every check reports as before, but with severity WARN and without blocking."""
     shown = factory.evaluations
 
     def as_warning(*args: Any) -> Iterator[Any]:
@@ -284,6 +283,12 @@ def test_a_check_turned_to_warn_opens_nothing(
                 yield event
 
     monkeypatch.setattr(factory, "evaluations", as_warning)
+
+
+def test_a_check_turned_to_warn_opens_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn_checks_to_warnings(monkeypatch)
     make_every_minute_an_outlier(world)
     result = world.run("days")
     assert {e.severity for e in result.get_asset_check_evaluations()} == {
