@@ -41,6 +41,9 @@ CLOCKS = (
 MAY_READ_THE_CLOCK = ("cli", "defs/", "definitions.py", "storage/observed.py")
 """The rim, where a clock is made and passed in, and facts about the wall clock are kept."""
 
+MAY_JOIN = ("core/point_in_time.py", "calibration/leak_zoo/")
+"""The one join, and the zoo that shows what comes of any other."""
+
 RANDOM = ("np.random.Generator", "np.random.PCG64")
 MAY_CALL_VERBS = ("walk_forward", "features/gate.py", "gates.py", "tables.py", "study.py")
 WHAT_A_STAGE_SHOWS = ("schema", "spec")
@@ -61,7 +64,7 @@ def parquet_through_one_door(module: Module) -> Iterator[str]:
 
 
 def one_point_in_time_join(module: Module) -> Iterator[str]:
-    if module.inside != "core/point_in_time.py":
+    if not module.inside.startswith(MAY_JOIN):
         for node, text in attributes(module.tree):
             if node.attr == "join_asof":
                 yield f"{module.at(node)} calls {text}; use core.point_in_time.asof_join"
