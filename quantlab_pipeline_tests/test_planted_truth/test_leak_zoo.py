@@ -156,7 +156,14 @@ def poisoning_floats_alone(monkeypatch) -> None:
 
 def believing_the_declared_lookback(monkeypatch) -> None:
     """What is older than the declared lookback is left alone."""
-    monkeypatch.setattr(siege.Siege, "lookback_leaks", lambda _own, _names: [])
+    monkeypatch.setattr(gate, "lookback_begins", lambda *_: [])
+
+
+def looking_back_from_any_minute_alone(monkeypatch) -> None:
+    """The declared lookback is not attacked from inside a hole."""
+    honest = plan.lookback_begins
+    elsewhere = lambda *where: [b for b in honest(*where) if b.kind != "gap_end"]  # noqa: E731
+    monkeypatch.setattr(gate, "lookback_begins", elsewhere)
 
 
 def believing_the_declared_warmup(monkeypatch) -> None:
@@ -172,6 +179,7 @@ ESCAPES = {
     attacking_midnight_alone: {"back_fill", "close_of_the_session"},
     poisoning_floats_alone: {"restated_count", "rescheduled_settlement"},
     believing_the_declared_lookback: {"expanding_mean", "rolling_mean_of_running_sums"},
+    looking_back_from_any_minute_alone: {"fill_without_end"},
     believing_the_declared_warmup: {"range_begun_late"},
 }
 """What slips by each weaker gate. Every name of `PT-06`'s mutants is here, and more."""

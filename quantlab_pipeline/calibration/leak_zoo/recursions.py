@@ -91,6 +91,30 @@ def rolling_mean_of_windows(inputs: FeatureInputs, grid: pl.DataFrame) -> pl.Ser
     return close / column_of(mean_of(trailing(close, grid, 60))) - 1.0
 
 
+def fill_without_end(inputs: FeatureInputs, grid: pl.DataFrame) -> pl.Series:
+    """Gaps filled from the last bar, however old it is; said to look back five minutes."""
+    return each(pl.col("low").forward_fill(), known(inputs.bars_perp, grid, "low"))
+
+
+def fill_of_five_minutes(inputs: FeatureInputs, grid: pl.DataFrame) -> pl.Series:
+    """Gaps filled from the last bar while it is at most five minutes old."""
+    return each(pl.col("low").forward_fill(limit=5), known(inputs.bars_perp, grid, "low"))
+
+
+def change_by_rows(inputs: FeatureInputs, grid: pl.DataFrame) -> pl.Series:
+    """The change from the row before, as if rows were minutes: after a gap it is an older one."""
+    rows = known(inputs.bars_perp, grid, "open").drop_nulls("open")
+    change = (pl.col("open") / pl.col("open").shift(1) - 1.0).over("symbol")
+    changes = rows.select("symbol", "ts", change)
+    return grid.join(changes, on=["symbol", "ts"], how="left", maintain_order="left")["open"]
+
+
+def change_of_a_minute(inputs: FeatureInputs, grid: pl.DataFrame) -> pl.Series:
+    """The change over a minute; after a gap there is none."""
+    change = pl.col("open") / pl.col("open").shift(1) - 1.0
+    return each(change, known(inputs.bars_perp, grid, "open"))
+
+
 def range_begun_late(inputs: FeatureInputs, grid: pl.DataFrame) -> pl.Series:
     """Wilder's average range, begun half an hour before the day, too late to forget its start."""
     rows = known(inputs.bars_perp, grid, "high", "low")
@@ -114,7 +138,7 @@ def range_begun_a_day_before(inputs: FeatureInputs, grid: pl.DataFrame) -> pl.Se
     return from_days(np.ascontiguousarray(averages[..., DAY_MINUTES:]), grid)
 
 
-PRICE = ("bars_1m_perp.close",)
+PRICE, LOW, OPEN = ("bars_1m_perp.close",), ("bars_1m_perp.low",), ("bars_1m_perp.open",)
 RANGE = ("bars_1m_perp.high", "bars_1m_perp.low")
 BARS = "bars_1m_perp"
 DAY = DAY_MINUTES - 1
@@ -125,6 +149,8 @@ PAIRS = (
     Pair(expanding_mean, mean_since_midnight, PRICE, DAY, sin="lookback"),
     Pair(drawdown_from_the_first_row, drawdown_of_a_day, PRICE, DAY, sin="lookback"),
     Pair(rolling_mean_of_running_sums, rolling_mean_of_windows, PRICE, 59, BARS, sin="lookback"),
+    Pair(fill_without_end, fill_of_five_minutes, LOW, 5, sin="lookback"),
+    Pair(change_by_rows, change_of_a_minute, OPEN, 1, sin="lookback"),
     Pair(
         range_begun_late,
         range_begun_a_day_before,

@@ -23,7 +23,7 @@ from quantlab_pipeline.core.verdicts import UPSTREAM_EMPTY, ItemVerdict, Outcome
 from quantlab_pipeline.research.features.build import Build, build_features
 from quantlab_pipeline.research.features.inputs import FeatureInputs
 from quantlab_pipeline.research.features.leaks import Attack, Coverage, Kind, Leak, Pit1Report
-from quantlab_pipeline.research.features.plan import Instant, instants
+from quantlab_pipeline.research.features.plan import Instant, instants, lookback_begins
 from quantlab_pipeline.research.features.schema import KEY_COLUMNS
 from quantlab_pipeline.research.features.siege import Siege
 from quantlab_pipeline.research.features.spec import FeatureSpecs, Pit1Thresholds
@@ -96,13 +96,18 @@ def judge_pit1(
 def _attack(siege: Siege, chosen: Sequence[Instant]) -> list[Leak]:
     """The first leak of each (feature, attack) of the day."""
     found: dict[tuple[str, Attack], Leak] = {}
+
+    def fresh(attack: Attack) -> list[str]:
+        return [name for name in siege.names if (name, attack) not in found]
+
     for instant in chosen:
         for attack in FUTURE:
-            fresh = [name for name in siege.names if (name, attack) not in found]
-            for leak in siege.future_leaks(instant, attack, fresh) if fresh else ():
+            for leak in siege.future_leaks(instant, attack, fresh(attack)):
                 found[leak.feature, attack] = leak
-    past = (*siege.lookback_leaks(siege.names), *siege.warmup_leaks(siege.names))
-    return [*found.values(), *past]
+    for begin in lookback_begins(siege.near, siege.day, siege.seed):
+        for leak in siege.lookback_leaks(begin, fresh("lookback")):
+            found[leak.feature, "lookback"] = leak
+    return [*found.values(), *siege.warmup_leaks(siege.names)]
 
 
 def _compared(siege: Siege, chosen: Sequence[Instant], name: str) -> int:

@@ -53,6 +53,26 @@ def instants(inputs: FeatureInputs, day: date, count: int, seed: int) -> list[In
     return [drawn[tau] for tau in sorted(drawn)]
 
 
+def lookback_begins(inputs: FeatureInputs, day: date, seed: int) -> list[Instant]:
+    """The minutes of `day` from which on rows are held to what they declare of their past, sorted.
+
+    Any minute; and on a day with a hole the last minute of one, where a value shows that was filled
+    from further back than it says.
+    """
+    rng = generator(seed, "lookback", day.isoformat())
+    minutes = minute_grid([day])
+    offered: dict[Kind, pl.Series] = {
+        "any_minute": minutes,
+        "gap_end": _gap_ends(inputs, minutes),
+    }
+    drawn = [
+        Instant(from_us(int(at.dt.epoch("us")[int(rng.integers(at.len()))])), kind)
+        for kind, at in offered.items()
+        if not at.is_empty()
+    ]
+    return sorted(drawn, key=lambda instant: instant.tau)
+
+
 def _offered(inputs: FeatureInputs, day: date, minutes: pl.Series) -> Mapping[Kind, pl.Series]:
     arrived = pl.col("available_at").dt.truncate("1m")
     inside = minutes.filter(minutes.dt.minute() % 5 == 2)

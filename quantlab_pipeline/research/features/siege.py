@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE, day_start
-from quantlab_pipeline.core.seeds import generator
+from quantlab_pipeline.core.clocks import MINUTE, day_start
 from quantlab_pipeline.research.features.attacks import KEYS, Arsenal, Strike, around
 from quantlab_pipeline.research.features.build import Build
 from quantlab_pipeline.research.features.inputs import FeatureInputs
@@ -82,24 +81,23 @@ class Siege:
 
     def future_leaks(self, instant: Instant, attack: Attack, names: Collection[str]) -> list[Leak]:
         """A leak for each of `names` of which `attack` at the instant changes a past row."""
+        if not names:
+            return []
         strike = Strike(attack, instant.tau)
         changed = self._changed(strike, names, self.past(instant))
         return list(self._told(strike, instant.kind, changed))
 
-    def lookback_leaks(self, names: Collection[str]) -> list[Leak]:
+    def lookback_leaks(self, begin: Instant, names: Collection[str]) -> list[Leak]:
         """A leak for each of `names` that reads more than its declared lookback.
 
-        Everything older than that, seen from a minute drawn from the day, is poisoned; rows from
-        that minute on must stay.
+        Everything older than that, seen from the instant, is poisoned; rows from it on must stay.
         """
         found: list[Leak] = []
-        minute = int(generator(self.seed, "lookback", self.day.isoformat()).integers(DAY_MINUTES))
-        begin = day_start(self.day) + (minute + 1) * MINUTE
-        later = (self.keys["ts"] >= begin).to_numpy()
+        later = (self.keys["ts"] >= begin.tau).to_numpy()
         for lookback in sorted({self.specs.features[name].lookback_min for name in names}):
             own = [n for n in names if self.specs.features[n].lookback_min == lookback]
-            strike = Strike("lookback", begin - timedelta(minutes=lookback))
-            found += self._told(strike, "any_minute", self._changed(strike, own, later))
+            strike = Strike("lookback", begin.tau - timedelta(minutes=lookback))
+            found += self._told(strike, begin.kind, self._changed(strike, own, later))
         return found
 
     def warmup_leaks(self, names: Collection[str]) -> list[Leak]:

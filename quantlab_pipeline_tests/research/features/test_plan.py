@@ -9,7 +9,7 @@ import polars as pl
 from quantlab_pipeline.core.clocks import MINUTE, day_end, day_start, days_between
 from quantlab_pipeline.research.features.inputs import FeatureInputs
 from quantlab_pipeline.research.features.leaks import KINDS
-from quantlab_pipeline.research.features.plan import instants
+from quantlab_pipeline.research.features.plan import instants, lookback_begins
 from quantlab_pipeline_tests.research.features.builders import FIRST, market
 
 BARS = "bars_1m_perp"
@@ -67,3 +67,15 @@ def test_a_market_of_bars_alone_has_instants_too() -> None:
     drawn = instants(bars, FIRST, 12, seed=1)
     assert len(drawn) == 12
     assert {i.kind for i in drawn} == {"day_start", "oi_bucket", "any_minute"}
+
+
+def test_memory_is_held_to_its_word_from_any_minute_and_from_inside_a_hole() -> None:
+    inputs = _holed(2)
+    begins = lookback_begins(inputs, FIRST, seed=4)
+    assert begins == lookback_begins(inputs, FIRST, seed=4)
+    assert begins != lookback_begins(inputs, FIRST, seed=5)
+    assert sorted(i.kind for i in begins) == ["any_minute", "gap_end"]
+    assert all(day_start(FIRST) < i.tau <= day_end(FIRST) for i in begins)
+    assert [i.tau.minute for i in begins if i.kind == "gap_end"] == [18]
+    whole = lookback_begins(market(2, ["AAA"]), FIRST, seed=4)
+    assert [i.kind for i in whole] == ["any_minute"]
