@@ -169,6 +169,7 @@ def run_in_memory(
         documents.costs,
         documents.gates.v1,
         market.trial_budget if budget is None else budget,
+        flags=documents.gates.v1_flags,
     )
     v1 = judge_v1(candidates, documents.gates.v1)
     progress(STAGES[4], 5, len(STAGES))

@@ -57,6 +57,18 @@ class CalendarSums(NamedTuple):
     kept: float
 
 
+class PartSums(NamedTuple):
+    """Of a series and the whole it is part of: its sum, squares and Bartlett's long-run sum, its
+    product with the whole, and Bartlett's long-run product.
+    """
+
+    total: float
+    squares: float
+    bartlett: float
+    product: float
+    near_product: float
+
+
 @njit(cache=True)
 def market(prices: FloatArray, funding: FloatArray) -> Market:
     """Gains and simple returns of `prices` [I, T]; `funding` [I, T] is rate x mark paid per unit.
@@ -128,16 +140,25 @@ def calendar_series(
 
 
 @njit(cache=True)
-def sum_and_variance(y: FloatArray, first: int, last: int) -> tuple[float, float]:
-    """Sum of y[first:last] and its variance: the larger of sum y^2 and Bartlett's with 5 lags.
+def moments(y: FloatArray, first: int, last: int, whole: FloatArray, near: FloatArray) -> PartSums:
+    """Moments of y over [first, last), and its products with `whole` and `near`, all [T].
 
-    Bartlett: g_0 + 2 sum_l (1 - l/6) g_l with uncentred g_l = sum_t y_t y_(t-l) (Newey and West
-    1987). y is zero outside the range. Oracle: statsmodels' S_hac_simple.
+    Bartlett's long-run sum with 5 lags: g_0 + 2 sum_l (1 - l/6) g_l with uncentred
+    g_l = sum_t y_t y_(t-l) (Newey and West 1987). y is zero outside the range, and stretches of
+    zeros cost a glance. Oracle: statsmodels' S_hac_simple.
     """
     total, g0, g1, g2, g3, g4, g5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     p1, p2, p3, p4, p5 = 0.0, 0.0, 0.0, 0.0, 0.0
-    for t in range(first, last):
+    product, near_product = 0.0, 0.0
+    t, quiet = first, 0
+    while t < last:
         now = y[t]
+        quiet = quiet + 1 if now == 0.0 else 0
+        if quiet > 5:
+            # The five before are zeros too: nothing here adds to any sum.
+            while t < last and y[t] == 0.0:
+                t += 1
+            continue
         total += now
         g0 += now * now
         g1 += now * p1
@@ -145,9 +166,55 @@ def sum_and_variance(y: FloatArray, first: int, last: int) -> tuple[float, float
         g3 += now * p3
         g4 += now * p4
         g5 += now * p5
+        product += now * whole[t]
+        near_product += now * near[t]
         p5, p4, p3, p2, p1 = p4, p3, p2, p1, now
+        t += 1
     bartlett = g0 + 2.0 * (5.0 * g1 + 4.0 * g2 + 3.0 * g3 + 2.0 * g4 + g5) / 6.0
-    return total, max(g0, bartlett)
+    return PartSums(total, g0, bartlett, product, near_product)
+
+
+@njit(cache=True)
+def sum_and_variance(y: FloatArray, first: int, last: int) -> tuple[float, float]:
+    """Sum of y[first:last] and its variance: the larger of sum y^2 and Bartlett's (`moments`)."""
+    sums = moments(y, first, last, y, y)
+    return sums.total, max(sums.squares, sums.bartlett)
+
+
+@njit(cache=True)
+def neighbours(y: FloatArray, near: FloatArray) -> None:
+    """Fill near[T] with near_t = sum over |l| <= 5 of (1 - |l|/6) y_(t+l); zero beyond the ends.
+
+    Then sum_t x_t near_t is Bartlett's long-run product of x and y: that of `moments` where x is y.
+    Oracle: `cross_bartlett` of the tests.
+    """
+    n, inner = y.shape[0], max(0, y.shape[0] - 10)
+    middle = near[5 : 5 + inner]
+    b5, b4, b3, b2, b1 = y[0:], y[1:], y[2:], y[3:], y[4:]
+    now, a1, a2, a3, a4, a5 = y[5:], y[6:], y[7:], y[8:], y[9:], y[10:]
+    # Views whose index is never negative: the compiler then takes several minutes at once.
+    for t in range(inner):
+        ones = 5.0 * (b1[t] + a1[t]) + 4.0 * (b2[t] + a2[t])
+        twos = 3.0 * (b3[t] + a3[t]) + 2.0 * (b4[t] + a4[t])
+        middle[t] = now[t] + (ones + twos + (b5[t] + a5[t])) / 6.0
+    for t in range(n):
+        if t < 5 or t >= 5 + inner:
+            near[t] = 0.0
+            for u in range(max(0, t - 5), min(n, t + 6)):
+                near[t] += (1.0 - abs(u - t) / 6.0) * y[u]
+
+
+@njit(cache=True)
+def part_sums(
+    events: Events, horizon: int, world: Market, whole: FloatArray, near: FloatArray, y: FloatArray
+) -> PartSums:
+    """Sums of a part of the events, and its products with the series of all of them; y is filled.
+
+    `whole` [T] is the series of all the events, `near` [T] its `neighbours`. O(T + minutes held).
+    """
+    held = np.empty((3, world.prices.shape[0]))
+    first, last = calendar_series(events, horizon, world, y, held)
+    return moments(y, first, last, whole, near)
 
 
 @njit(cache=True)

@@ -1,4 +1,4 @@
-"""Every threshold of the seven gates, in one document: `specs/gates.yaml`.
+"""Every threshold of the seven gates, and of V1's flags, in one document: `specs/gates.yaml`.
 
 Belongs here: the composition alone. Each gate's thresholds are defined in its own stage.
 """
@@ -16,7 +16,7 @@ from quantlab_pipeline.research.events.spec import E1Thresholds
 from quantlab_pipeline.research.features.spec import Pit1Thresholds
 from quantlab_pipeline.research.market_data.spec import D0Thresholds
 from quantlab_pipeline.research.portfolio.spec import PThresholds
-from quantlab_pipeline.research.validation.spec import V1Thresholds
+from quantlab_pipeline.research.validation.spec import FlagThresholds, V1Thresholds
 from quantlab_pipeline.research.walk_forward.spec import SThresholds
 
 _SECTIONS = {
@@ -31,19 +31,23 @@ _SECTIONS = {
 
 
 class GatesSpec(Spec):
-    """One section a gate, every threshold written out: an unwritten default is no decision."""
+    """One section a gate, every threshold written out: an unwritten default is no decision.
+
+    `v1_flags` is no gate's: what it says of a candidate changes no verdict.
+    """
 
     d0: D0Thresholds
     pit1: Pit1Thresholds
     e1: E1Thresholds
     v1: V1Thresholds
+    v1_flags: FlagThresholds
     b: BThresholds
     s: SThresholds
     p: PThresholds
 
     @model_validator(mode="after")
     def _written_out(self) -> Self:
-        for name in _SECTIONS.values():
+        for name in type(self).model_fields:
             section: Spec = getattr(self, name)
             unwritten = [k for k in type(section).model_fields if k not in section.model_fields_set]
             if unwritten:

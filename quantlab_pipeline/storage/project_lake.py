@@ -58,6 +58,8 @@ class ProjectKeys:
             return digest([market.tob_grid_s, market.oi_delay_s, dict(market.datasets)])
         if name == "trial budget":
             return digest(self._market.trial_budget)
+        if name == "V1 flags":
+            return self._digest(name, self._project.gates().v1_flags)
         if name.startswith("gate "):
             return self.gate_hash(Gate(name.removeprefix("gate ")))
         if name == "study":

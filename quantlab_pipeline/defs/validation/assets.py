@@ -33,6 +33,7 @@ def phase2_candidates(run: StageRun) -> Made:
         costs,
         run.project.gates().v1,
         run.market.trial_budget,
+        flags=run.project.gates().v1_flags,
         budget_spent=registration.budget_spent,
     )
     if not registration.budget_spent:

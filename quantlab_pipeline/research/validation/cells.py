@@ -49,11 +49,12 @@ class Cell:
 
 
 class Workspace:
-    """The two series of T minutes that every cell overwrites."""
+    """The series of T minutes that every cell overwrites."""
 
     def __init__(self, n_minutes: int) -> None:
         self.y = np.empty(n_minutes)
         self.contrast = np.empty(n_minutes)
+        self.part = np.empty(n_minutes)
 
 
 def choose(
@@ -98,7 +99,9 @@ def measure_cell(
     gross = sign * arrays.paths.long_return[h, chosen]
     day_sums = space.y.reshape(-1, DAY_MINUTES).sum(axis=1)
     cost = costs.total[h, chosen] / BPS
-    slices = slice_table(arrays, chosen, sign, cost, horizon_min, slice_min_days, space.y)
+    # The contrast has been summed: its room is free.
+    free = space.part, space.contrast
+    slices = slice_table(arrays, chosen, sign, cost, horizon_min, slice_min_days, space.y, free)
     return Cell(
         chosen=chosen,
         sign=sign,

@@ -6,7 +6,7 @@ Belongs here: the order of the work. The statistic lives in `cells` and the kern
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from quantlab_pipeline.research.validation.cells import (
     side_of,
 )
 from quantlab_pipeline.research.validation.family import Candidate, Question, expand_family
+from quantlab_pipeline.research.validation.flags import flags_of
 from quantlab_pipeline.research.validation.inputs import EventArrays, ValidationInputs, prepare
 from quantlab_pipeline.research.validation.multiplicity import (
     benjamini_hochberg,
@@ -31,11 +32,17 @@ from quantlab_pipeline.research.validation.multiplicity import (
 from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
 from quantlab_pipeline.research.validation.spec import (
     CandidateFamily,
+    FlagThresholds,
     Template,
     V1Thresholds,
     horizon_minutes,
 )
+from quantlab_pipeline.research.validation.time_shift import time_shift
 from quantlab_pipeline.simulation.costs import CostModel
+
+DEFAULT_FLAGS = FlagThresholds()
+FOLLOWED_REJECTS = 25
+"""How many of the nearest misses are followed through later entries, as every survivor is."""
 
 UNTESTED: dict[str, Any] = {"n_events": 0, "n_dropped": 0, "active_days": 0, "n_slices": 0}
 
@@ -52,11 +59,13 @@ def evaluate_family(
     thresholds: V1Thresholds,
     budget: int,
     *,
+    flags: FlagThresholds = DEFAULT_FLAGS,
     budget_spent: bool = False,
 ) -> pl.DataFrame:
     """`phase2_candidates` of the study: one row per candidate of the whole family.
 
     `budget` is the number of tests that the lineage may make, and all that multiplicity counts.
+    `flags` change no verdict.
     With `budget_spent` nothing is measured: a result that is not counted may not be seen. SpecError
     if the gate's q is looser than the family's, under which its trials are registered.
     """
@@ -78,10 +87,32 @@ def evaluate_family(
     z_first = first_step_z(thresholds.q, budget)
     if set(reasons.values()) <= {gate.BUDGET_SPENT}:
         rows = [_untested(c, gate.BUDGET_SPENT) for c in candidates]
+        _judge(rows, inputs, thresholds, budget)
     else:
         arrays = prepare(inputs, family, costs)
         rows = _rows(candidates, reasons, arrays, family, costs, thresholds, z_first)
-    return _judged(rows, inputs, thresholds, budget)
+        _judge(rows, inputs, thresholds, budget)
+        for k in followed(rows):
+            later = time_shift(arrays, family, candidates[k], flags.half_life_min)
+            rows[k].update({} if later is None else later.columns())
+    for row in rows:
+        row["flags"] = ";".join(flags_of(row, flags))
+    return _table(rows)
+
+
+def followed(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Which judged rows are followed through later entries: survivors, and the nearest misses.
+
+    A miss with enough data comes before one without, then the smaller p, then the name.
+    """
+    tested = [k for k, row in enumerate(rows) if row.get("p") is not None]
+    passed = [k for k in tested if rows[k]["status"] == Outcome.PASS.value]
+    blind = Outcome.UNDERPOWERED.value
+    missed = sorted(
+        (k for k in tested if rows[k]["status"] != Outcome.PASS.value),
+        key=lambda k: (rows[k]["status"] == blind, rows[k]["p"], rows[k]["candidate_id"]),
+    )
+    return passed + missed[:FOLLOWED_REJECTS]
 
 
 def why_not_evaluable(inputs: ValidationInputs, event_type: str, template: Template) -> str | None:
@@ -154,10 +185,10 @@ def _untested(candidate: Candidate, reason: str) -> dict[str, Any]:
     return {**_identity(candidate), **UNTESTED, "not_evaluable": reason}
 
 
-def _judged(
+def _judge(
     rows: list[dict[str, Any]], inputs: ValidationInputs, thresholds: V1Thresholds, budget: int
-) -> pl.DataFrame:
-    """Add q-values over the budget, then status, reasons and admissibility."""
+) -> None:
+    """Add q-values over the budget, then status, reasons and admissibility, to the rows."""
     p = np.array([_nan(row.get("p")) for row in rows])
     q_bh, q_by = benjamini_hochberg(p, budget), benjamini_yekutieli(p, budget)
     clean = not inputs.synthetic and not inputs.waived
@@ -172,6 +203,9 @@ def _judged(
         row["status"] = outcome.value
         row["reason_codes"] = ";".join(reasons)
         row["admissible"] = clean and outcome is Outcome.PASS
+
+
+def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema = {column.name: column.dtype for column in PHASE2_CANDIDATES.columns}
     return PHASE2_CANDIDATES.conform(pl.DataFrame(rows, schema=schema, orient="row"))
 

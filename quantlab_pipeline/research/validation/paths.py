@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,15 +26,29 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 
+class Observed(NamedTuple):
+    """Prices [I, T] and what is known of their gaps.
+
+    `fresh` bool: observed in that very minute. `seen` int64: how many were, up to it. `gap` int64:
+    minutes of the gap that it lies in, 0 where the price was observed.
+    """
+
+    prices: FloatArray
+    fresh: BoolArray
+    seen: IntArray
+    gap: IntArray
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     """`long_return` float64[H, n]: simple return of a long with its funding, NaN where not valid.
 
-    `valid` bool[H, n]: the entry was observed, the exit lies in the window, and the path has prices
-    enough. `world` is the market on the minute grid, for the kernel.
+    `valid` bool[H, n]: `reachable` from the entry. `world` is the market on the minute grid, for
+    the kernel.
     """
 
     world: Market
+    observed: Observed
     long_return: FloatArray
     valid: BoolArray
 
@@ -67,26 +81,40 @@ def follow(
     """Paths of all events over every horizon of the family; `entry` may lie beyond the grid."""
     from quantlab_pipeline.kernels.calendar_time import market
 
-    n_minutes = grid.prices.shape[1]
+    observed = Observed(
+        grid.prices, grid.fresh, np.cumsum(grid.fresh, axis=1), _gap_length(grid.fresh)
+    )
     paid = np.cumsum(cash, axis=1)
-    seen = np.cumsum(grid.fresh, axis=1)
-    gap = _gap_length(grid.fresh)
     shape = (len(family.horizons), entry.size)
     long_return, valid = np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_)
     for h, name in enumerate(family.horizons):
         length = horizon_minutes(name)
-        inside = np.flatnonzero(entry + length < n_minutes)
-        i, start = symbol[inside], entry[inside]
+        valid[h] = reachable(observed, symbol, entry, length, family)
+        i, start = symbol[valid[h]], entry[valid[h]]
         end = start + length
-        missing = length - (seen[i, end] - seen[i, start])
-        ok = grid.fresh[i, start] & np.isfinite(grid.prices[i, end])
-        ok &= missing <= math.floor(family.max_missing_frac * length + 1e-9)
-        ok &= gap[i, end] <= family.max_exit_gap_min
-        inside, i, start, end = inside[ok], i[ok], start[ok], end[ok]
         gain = grid.prices[i, end] - grid.prices[i, start] - (paid[i, end] - paid[i, start])
-        long_return[h, inside] = gain / grid.prices[i, start]
-        valid[h, inside] = True
-    return Paths(market(grid.prices, cash), long_return, valid)
+        long_return[h, valid[h]] = gain / grid.prices[i, start]
+    return Paths(market(grid.prices, cash), observed, long_return, valid)
+
+
+def reachable(
+    observed: Observed, symbol: IntArray, entry: IntArray, length: int, family: CandidateFamily
+) -> BoolArray:
+    """Which paths of `length` minutes count, bool[n]; an `entry` may lie beyond the grid.
+
+    The entry was observed, the exit lies in the window, no more than the family's share of minutes
+    is missing on the way, and the exit lies in no longer gap than it allows.
+    """
+    inside = np.flatnonzero(entry + length < observed.prices.shape[1])
+    i, start = symbol[inside], entry[inside]
+    end = start + length
+    missing = length - (observed.seen[i, end] - observed.seen[i, start])
+    ok = observed.fresh[i, start] & np.isfinite(observed.prices[i, end])
+    ok &= missing <= math.floor(family.max_missing_frac * length + 1e-9)
+    ok &= observed.gap[i, end] <= family.max_exit_gap_min
+    out = np.zeros(entry.size, dtype=np.bool_)
+    out[inside] = ok
+    return out
 
 
 def _gap_length(fresh: BoolArray) -> IntArray:

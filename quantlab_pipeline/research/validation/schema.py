@@ -7,6 +7,9 @@ import polars as pl
 from quantlab_pipeline.core.columns import Column, TableSchema, count, figure, text
 from quantlab_pipeline.core.verdicts import Outcome
 
+LAGS_MIN = (0, 1, 2, 3, 5)
+"""Minutes by which every event of a survivor is delayed, to see how its effect fades."""
+
 SIDES = {1: "with", -1: "against"}
 """How a side is spelt in a candidate's name: with its template's sign, or against it."""
 
@@ -56,21 +59,34 @@ _ROBUSTNESS = (
     text("worst_slice", "Slice with the lowest z of the gross effect.", True),
     figure("worst_slice_z", "1", "That z."),
     figure("slice_holm_p", "1", "Smallest Holm-adjusted p for a negative gross effect.", 0, 1),
-    figure("heterogeneity_q", "1", "Cochran's Q of the least homogeneous partition.", 0),
-    figure("heterogeneity_p", "1", "Its chi-square p, times the number of partitions.", 0, 1),
+    figure("heterogeneity_q", "1", "Largest squared z of a slice's mean over the others'.", 0),
+    figure("heterogeneity_p", "1", "Its p, counting the slices and partitions looked at.", 0, 1),
+    text("strongest_slice", "Slice of that partition that exceeds the others most.", True),
+    figure("strongest_bps", "bps", "Mean gross effect in it."),
+    text("weakest_slice", "Slice of that partition that falls short most.", True),
+    figure("weakest_bps", "bps", "Mean gross effect in it."),
     Column("capacity_usd", pl.Float64, "USD", "Most profitable notional per trade.", True, 0),
     figure("assumed_spread_share", "1", "Share of spreads that no book measured.", 0, 1),
+)
+
+_FADING = (
+    count("lag_n_events", "rows", "Events that every lag holds; null: not measured.", True),
+    *(figure(f"lag{k}_bps", "bps", f"gross_bps of them, entered {k} min late.") for k in LAGS_MIN),
+    *(figure(f"lag{k}_se_bps", "bps", "Its standard error.", 0) for k in LAGS_MIN),
+    figure("lag1_share", "1", "lag1_bps / lag0_bps; null unless the latter is positive."),
+    figure("lag1_drop_z", "1", "z of the first minute's loss beyond a smooth decay's."),
 )
 
 _VERDICT = (
     text("not_evaluable", "Why the candidate could not be tested; null if it was.", True),
     Column("status", pl.String, "", "V1's outcome.", isin=tuple(o.value for o in Outcome)),
     text("reason_codes", "Codes joined by `;`, empty for a pass."),
+    text("flags", "What to know beside the verdict, joined by `;`; they do not change it."),
     Column("admissible", pl.Boolean, "", "Passed, on real data, with no waiver upstream."),
 )
 
 PHASE2_CANDIDATES = TableSchema(
     "phase2_candidates",
-    (*_IDENTITY, *_COUNTS, *_EFFECT, *_INFERENCE, *_ROBUSTNESS, *_VERDICT),
+    (*_IDENTITY, *_COUNTS, *_EFFECT, *_INFERENCE, *_ROBUSTNESS, *_FADING, *_VERDICT),
     key=("candidate_id",),
 )

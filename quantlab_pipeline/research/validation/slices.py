@@ -4,14 +4,21 @@ Belongs here: the partitions (halves and quarters of the window, regimes at t0, 
 sums, and what they say of a side. "Negative" means that the gross effect itself has the other sign;
 a slice that merely fails to earn its costs lowers the stability score and nothing else. Demanding
 that every slice be positive would refuse a true effect of z = 4 two times in three over ten.
+
+Whether a partition differs is asked of each slice against the rest of the events, as one series in
+calendar time: what both share (a shock that hits them in the same minute) cancels or adds up as it
+did in the market. Cochran's Q takes slices as independent. Measured on 300 homogeneous worlds with
+common shocks, nominal 5 % and 1e-3: by symbol its size was 0 to 0.7 % where all positions have one
+sign and 6 to 12 % (up to 2.3 % at 1e-3) where signs oppose; the contrast's was 3.3 to 5.3 % (0 to
+0.7 %).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +26,36 @@ import numpy.typing as npt
 from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.research.validation.inputs import EventArrays
 
+if TYPE_CHECKING:
+    from quantlab_pipeline.kernels.calendar_time import PartSums
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 KNOWN_REGIMES = ("low", "mid", "high")
+HETEROGENEITY = (
+    "heterogeneity_q", "heterogeneity_p",
+    "strongest_slice", "strongest_bps", "weakest_slice", "weakest_bps",
+)  # fmt: skip
+ROUNDING = 1e-12
+"""Share of its terms below which a variance is the rounding of a zero."""
+
+
+class Heterogeneity(NamedTuple):
+    """The partition with the smallest p, its largest squared z, and that p over all partitions."""
+
+    partition: str
+    q: float
+    p: float
 
 
 @dataclass(frozen=True, slots=True)
 class SliceTable:
-    """The K slices with enough days: partition and label, events, gross sum, variance, cost."""
+    """The K slices with enough days: partition and label, events, gross sum, variance, cost.
+
+    `excess_z` is the z of a slice's mean over that of all other events of the cell; NaN where the
+    two are one series up to a factor. All signs are the rule's. `differs` is what they say of
+    homogeneity; None where no partition has two slices.
+    """
 
     partition: tuple[str, ...]
     label: tuple[str, ...]
@@ -34,6 +63,13 @@ class SliceTable:
     total: FloatArray
     variance: FloatArray
     cost: FloatArray
+    excess_z: FloatArray
+    differs: Heterogeneity | None
+
+    @property
+    def names(self) -> list[str]:
+        """`partition=label` of each slice."""
+        return [f"{p}={label}" for p, label in zip(self.partition, self.label, strict=True)]
 
 
 def slice_table(
@@ -43,15 +79,19 @@ def slice_table(
     cost: FloatArray,
     horizon_min: int,
     min_days: int,
-    y: FloatArray,
+    whole: FloatArray,
+    space: tuple[FloatArray, FloatArray],
 ) -> SliceTable:
     """Calendar-time sums of every slice of the chosen events with `min_days` decision days.
 
-    `sign` and `cost` (in units of return) belong to `chosen`; `y` is overwritten. A part that holds
-    all the events is no slice.
+    `sign` and `cost` (in units of return) belong to `chosen`, `whole` [T] is their series; the two
+    arrays [T] of `space` are overwritten. A part that holds all the events is no slice.
     """
-    from quantlab_pipeline.kernels.calendar_time import Events, raw_sums
+    from quantlab_pipeline.kernels.calendar_time import Events, moments, neighbours, part_sums
 
+    y, near = space
+    neighbours(whole, near)
+    all_sums = moments(whole, 0, whole.shape[0], whole, near)
     names, rows = [], []
     symbol, entry, day = arrays.symbol[chosen], arrays.entry[chosen], arrays.day[chosen]
     for partition, label, member in _parts(arrays, chosen):
@@ -59,14 +99,34 @@ def slice_table(
         if part.size in {0, chosen.size} or np.unique(day[part]).size < min_days:
             continue
         events = Events(symbol[part], entry[part], sign[part])
-        total, variance = raw_sums(events, horizon_min, arrays.paths.world, y)
+        sums = part_sums(events, horizon_min, arrays.paths.world, whole, near, y)
+        variance = max(sums.squares, sums.bartlett)
         if variance > 0.0:
             names.append((partition, label))
-            rows.append((part.size, total, variance, cost[part].sum()))
-    columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
-    return SliceTable(
-        tuple(p for p, _ in names), tuple(label for _, label in names), *map(np.array, columns)
+            excess = _excess_z(sums, part.size, all_sums, chosen.size)
+            rows.append((part.size, sums.total, variance, cost[part].sum(), excess))
+    partitions, labels = tuple(p for p, _ in names), tuple(label for _, label in names)
+    n, gross, squares, costs, excess_z = np.array(rows, dtype=np.float64).reshape(-1, 5).T.copy()
+    differs = heterogeneity(partitions, excess_z)
+    return SliceTable(partitions, labels, n, gross, squares, costs, excess_z, differs)
+
+
+def _excess_z(part: PartSums, n: int, whole: PartSums, n_all: int) -> float:
+    """The z of the part's mean minus the rest's: the series x / n - (y - x) / (n_all - n).
+
+    That is a x - b y with a = 1/n + 1/(n_all - n) and b = 1/(n_all - n); its variance by the rule
+    of the estimator, the larger of sum of squares and Bartlett's. NaN if nothing varies.
+    """
+    b = 1.0 / (n_all - n)
+    a = 1.0 / n + b
+    scale = a * a * part.squares + b * b * whole.squares
+    variance = max(
+        scale - 2.0 * a * b * part.product,
+        a * a * part.bartlett - 2.0 * a * b * part.near_product + b * b * whole.bartlett,
     )
+    if variance <= ROUNDING * scale:
+        return math.nan
+    return (a * part.total - b * whole.total) / math.sqrt(variance)
 
 
 def _parts(
@@ -95,46 +155,60 @@ def summary(table: SliceTable, side: int) -> dict[str, Any]:
     from scipy.special import ndtr
 
     k = len(table.label)
-    q, p = heterogeneity(table)
     out: dict[str, Any] = {
         "n_slices": k,
         "stability": None,
         "worst_slice": None,
         "worst_slice_z": None,
         "slice_holm_p": None,
-        "heterogeneity_q": q,
-        "heterogeneity_p": p,
+        **_heterogeneity_columns(table, side),
     }
     if k:
         z = side * table.total / np.sqrt(table.variance)
         worst = int(np.argmin(z))
         out["stability"] = float(np.mean(side * table.total > table.cost))
-        out["worst_slice"] = f"{table.partition[worst]}={table.label[worst]}"
+        out["worst_slice"] = table.names[worst]
         out["worst_slice_z"] = float(z[worst])
         out["slice_holm_p"] = min(1.0, k * float(ndtr(z[worst])))
     return out
 
 
-def heterogeneity(table: SliceTable) -> tuple[float | None, float | None]:
-    """Cochran's Q of the partition with the smallest p; that p times the partitions.
+def _heterogeneity_columns(table: SliceTable, side: int) -> dict[str, Any]:
+    """Q and p of the least homogeneous partition, its strongest and its weakest slice."""
+    found = table.differs
+    if found is None:
+        return dict.fromkeys(HETEROGENEITY)
+    mine = [k for k, name in enumerate(table.partition) if name == found.partition]
+    excess = side * table.excess_z[mine]
+    figures: list[Any] = [found.q, found.p]
+    for at in (np.nanargmax(excess), np.nanargmin(excess)):
+        k = mine[at]
+        figures += [table.names[k], 1e4 * side * float(table.total[k] / table.n_events[k])]
+    return dict(zip(HETEROGENEITY, figures, strict=True))
 
-    Q = sum w_k (m_k - m)^2 with m_k a slice's mean, w_k = n_k^2 / V_k and m their weighted mean:
-    chi-square with K - 1 degrees of freedom for independent slices (Cochran 1954). Both are None
-    where no partition has two slices.
+
+def heterogeneity(partitions: Sequence[str], excess_z: FloatArray) -> Heterogeneity | None:
+    """Which partition's slices differ most from the rest; None where none has two slices.
+
+    Both arguments [K] are those of a `SliceTable`. Within a partition q is the largest squared
+    `excess_z`: Cochran's Q, where two independent slices hold all the events. Its p is two-sided
+    normal times the number of slices (1 where two mirror each other), and the smallest of all
+    partitions, times their number (Bonferroni): the chance that a homogeneous effect shows as much
+    is at most p.
     """
-    from scipy.special import gammaincc
-
-    found = []
-    for partition in dict.fromkeys(table.partition):
-        mine = np.array([name == partition for name in table.partition])
-        degrees = int(mine.sum()) - 1
-        if degrees < 1:
+    by_partition: dict[str, list[float]] = {}
+    for partition, z in zip(partitions, excess_z.tolist(), strict=True):
+        by_partition.setdefault(partition, []).append(abs(z))
+    tried = []
+    for partition, sizes in by_partition.items():
+        known = [z for z in sizes if not math.isnan(z)]
+        if len(sizes) < 2 or not known:
             continue
-        mean = table.total[mine] / table.n_events[mine]
-        weight = table.n_events[mine] ** 2 / table.variance[mine]
-        q = float(np.sum(weight * (mean - np.sum(weight * mean) / np.sum(weight)) ** 2))
-        found.append((float(gammaincc(degrees / 2.0, q / 2.0)), q))
-    if not found:
-        return None, None
-    p, q = min(found, key=lambda pair: (pair[0], -pair[1]))
-    return q, min(1.0, p * len(found)) if math.isfinite(p) else None
+        largest = max(known)
+        mirrored = len(sizes) == 2 and math.isclose(sizes[0], sizes[1], rel_tol=1e-6)
+        p = math.erfc(largest / math.sqrt(2.0)) * (1 if mirrored else len(sizes))
+        tried.append(Heterogeneity(partition, largest**2, p))
+    if not tried:
+        return None
+    least = min(tried, key=lambda h: (h.p, -h.q))
+    return least._replace(p=min(1.0, least.p * len(tried)))

@@ -1,7 +1,8 @@
 """What may be asked of V1: the family of candidates, and the thresholds of its verdict.
 
-Belongs here: the documents `specs/candidate_family.yaml` and section `v1` of `specs/gates.yaml`,
-and what a rule template and a bucket mean on arrays and columns (the bridge executes the same).
+Belongs here: the documents `specs/candidate_family.yaml` and sections `v1` and `v1_flags` of
+`specs/gates.yaml`, and what a rule template and a bucket mean on arrays and columns (the bridge
+executes the same).
 Not here: expanding a family into trials (`family`) or judging one (`gate`).
 """
 
@@ -141,6 +142,20 @@ class V1Thresholds(Spec):
     mde_cost_multiple: float = Field(default=3.0, gt=0)
     mde_sigma_fraction: float = Field(default=0.25, gt=0)
     waiver_top_n: int = Field(default=3, ge=1)
+
+
+class FlagThresholds(Spec):
+    """Section `v1_flags` of `specs/gates.yaml`: when a candidate is flagged. No verdict reads it.
+
+    `HETEROGENEOUS` where `heterogeneity_p` is below the first. `SUSPECT_SAME_BAR` where one bar's
+    delay loses `min_lost_share` of the effect or more, and more, at `same_bar_z` (one-sided), than
+    a smooth decay does whose half-life is `half_life_min` or longer.
+    """
+
+    heterogeneity_p: float = Field(default=0.01, gt=0, lt=1)
+    same_bar_z: float = Field(default=3.09, gt=0)
+    half_life_min: float = Field(default=2.0, gt=0)
+    min_lost_share: float = Field(default=0.1, ge=0, le=1)
 
 
 def horizon_minutes(name: str) -> int:
