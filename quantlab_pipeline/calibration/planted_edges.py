@@ -106,7 +106,7 @@ def run_planted_edges(
     for done, seed in enumerate(seeds):
         world = generate(scenario, seed)
         result = run_in_memory(world, documents, study, market)
-        cells = [_own_candidate(result, edge) for edge in planted_types(world.truth)]
+        cells = [own_candidate(result, edge) for edge in planted_types(world.truth)]
         wanted = pl.concat([*cells, result.passed()])
         graded = grade_candidates(
             wanted, result.inputs, documents.family, documents.costs, world.truth
@@ -121,8 +121,11 @@ def run_planted_edges(
     )
 
 
-def _own_candidate(result: InMemoryResult, edge: Planted) -> pl.DataFrame:
-    """The one candidate that says just what was planted. SpecError if the study asks for none."""
+def own_candidate(result: InMemoryResult, edge: Planted) -> pl.DataFrame:
+    """The one candidate that says just what was planted, a frame of one row.
+
+    SpecError if the study asks for none.
+    """
     found = result.candidates.filter(
         pl.col("event_type") == edge.event_type,
         pl.col("bucket") == "all",

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.core.seeds import generator
-from quantlab_pipeline.kernels.world_paths import autoregression, price_walk, two_state_chain
+from quantlab_pipeline.kernels.world_paths import autoregression, price_walk
 from quantlab_pipeline.worlds.effects import Effects
 from quantlab_pipeline.worlds.endings import alive
+from quantlab_pipeline.worlds.regimes import turbulence, turbulent_share
 from quantlab_pipeline.worlds.spec import (
     BookSpec,
     MeanRevert,
@@ -132,13 +133,9 @@ def _regime(scenario: Scenario, seed: int) -> Floats:
     dynamics = scenario.dynamics
     if not isinstance(dynamics, RegimeSwitch):
         return np.ones(scenario.duration_min)
-    calm, turbulent = dynamics.calm_dwell_min, dynamics.turbulent_dwell_min
-    share = turbulent / (calm + turbulent)
-    draw = generator(seed, "regime")
-    start = int(draw.random() < share)
-    states = two_state_chain(draw.random(scenario.duration_min), 1 / calm, 1 / turbulent, start)
+    share = turbulent_share(dynamics)
     level = math.sqrt(1 - share + share * dynamics.turbulent_over_calm**2)
-    return np.where(states == 1, dynamics.turbulent_over_calm, 1.0) / level
+    return np.where(turbulence(scenario, seed), dynamics.turbulent_over_calm, 1.0) / level
 
 
 def _trend_per_minute(scenario: Scenario) -> float:

@@ -17,6 +17,7 @@ from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE_US
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.seeds import generator
 from quantlab_pipeline.worlds.endings import calm_min, lives_min
+from quantlab_pipeline.worlds.regimes import turbulence
 from quantlab_pipeline.worlds.spec import (
     BUCKET_MIN,
     FACTOR_KINDS,
@@ -141,12 +142,17 @@ def describe(scenario: Scenario, onsets: list[Onset], seed: int) -> tuple[Episod
     due = [settlements(scenario, s).minutes.tolist() for s in symbols]
     jitter = settlement_jitter_us(scenario, seed)
     late = [dict(zip(d, j.tolist(), strict=True)) for d, j in zip(due, jitter, strict=True)]
+    turbulent = turbulence(scenario, seed)
     episodes = []
     for onset in onsets:
         known = knowable_us(scenario, onset, late[onset.row])
         # A decision happens on a whole minute, and its first fill one minute later.
         begin = -(-known // MINUTE_US) * MINUTE_US + MINUTE_US
         drift = onset.spec.drift
+        if drift and drift.only_in:
+            now = turbulent[(begin - origin_us(scenario)) // MINUTE_US]
+            if drift.only_in != ("turbulent" if now else "calm"):
+                drift = drift.model_copy(update={"bps": 0.0})
         episodes.append(
             Episode(
                 kind=onset.spec.kind,

@@ -207,12 +207,14 @@ class DriftSpec(Spec):
     """What follows an episode: `bps` of simple return, spread evenly over `over_min` minutes.
 
     It starts one minute after the episode could be known. `along` and `against` are relative to
-    the episode's own direction; bursts, drops and spikes have none and count as up.
+    the episode's own direction; bursts, drops and spikes have none and count as up. With `only_in`
+    it follows only where the market is in that regime when it starts.
     """
 
     bps: float = Field(ge=0, le=1000)
     over_min: int = Field(ge=1, le=1440)
     sign: Literal["up", "down", "along", "against"]
+    only_in: Literal["calm", "turbulent"] | None = None
 
 
 class EpisodeSpec(Spec):
@@ -313,6 +315,14 @@ class Scenario(Spec):
         names = [s.symbol for s in self.symbols]
         if len(set(names)) < len(names):
             raise ValueError("a symbol stands twice")
+        return self
+
+    @model_validator(mode="after")
+    def _regimes_exist(self) -> Scenario:
+        for episode in self.episodes:
+            only_in = episode.drift.only_in if episode.drift else None
+            if only_in and self.dynamics.family != "regime_switch":
+                raise ValueError(f"a drift only in {only_in} needs the family regime_switch")
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ import polars as pl
 from quantlab_pipeline.research.validation.cells import BPS, choose, kernel_events
 from quantlab_pipeline.research.validation.family import Candidate
 from quantlab_pipeline.research.validation.inputs import EventArrays
+from quantlab_pipeline.research.validation.slices import slice_table
 from quantlab_pipeline.research.validation.spec import CandidateFamily, horizon_minutes
 
 BAND_Z = 1.959963984540054
@@ -81,3 +82,37 @@ def candidate_events(
         },
         schema_overrides={"symbol": pl.String},
     )
+
+
+def slice_rows(
+    arrays: EventArrays, family: CandidateFamily, candidate: Candidate, min_days: int
+) -> pl.DataFrame:
+    """The candidate's slices of at least `min_days` decision days, in the order of `slices`.
+
+    Columns: partition, label, n_events, mean_bps and se_bps of the gross effect, its z, and
+    `excess_z`, the z of its mean over that of all other events (null where the two are one series).
+    """
+    from quantlab_pipeline.kernels.calendar_time import raw_sums
+
+    h = family.horizons.index(candidate.horizon)
+    names = (candidate.event_type, candidate.bucket.name)
+    chosen, _ = choose(arrays, *names, h, candidate.template.name)
+    sign = candidate.side * arrays.signs[candidate.template.name][chosen]
+    minutes, n = horizon_minutes(candidate.horizon), arrays.paths.world.prices.shape[1]
+    whole, cost = np.empty(n), arrays.costs.total[h, chosen] / BPS
+    raw_sums(kernel_events(arrays, chosen, sign), minutes, arrays.paths.world, whole)
+    space = np.empty(n), np.empty(n)
+    table = slice_table(arrays, chosen, sign, cost, minutes, min_days, whole, space)
+    deviation = np.sqrt(table.variance)
+    return pl.DataFrame(
+        {
+            "partition": list(table.partition),
+            "label": list(table.label),
+            "n_events": table.n_events.astype(np.int64),
+            "mean_bps": BPS * table.total / table.n_events,
+            "se_bps": BPS * deviation / table.n_events,
+            "z": table.total / deviation,
+            "excess_z": table.excess_z,
+        },
+        schema_overrides={"partition": pl.String, "label": pl.String},
+    ).with_columns(pl.col("excess_z").fill_nan(None))
