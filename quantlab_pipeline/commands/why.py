@@ -25,9 +25,11 @@ from quantlab_pipeline.defs.reports.pit import PAGE, verdicts_page
 from quantlab_pipeline.reports.board_data import candidate_rows
 from quantlab_pipeline.reports.candidate_story import (
     Row,
+    fading,
     naive_against_ours,
     needed_z,
     what_it_needs,
+    what_to_know,
 )
 from quantlab_pipeline.reports.pit_why import feature_story
 from quantlab_pipeline.storage.spec_errors import nearest
@@ -36,6 +38,7 @@ _FIGURES = (
     "n_events", "active_days", "n_eff", "gross_bps", "cost_bps", "net_bps", "se_bps", "mde80_bps",
     "z_raw", "z_contrast", "z_naive", "p", "q_bh", "q_by", "stability", "worst_slice",
     "capacity_usd",
+    "heterogeneity_p", "strongest_slice", "strongest_bps", "weakest_slice", "weakest_bps",
 )  # fmt: skip
 _EVERYTHING = ("run_manifest.json", "gate_verdicts.json", "gate_board.html", "research_backlog.csv")
 _MADE_FROM = {
@@ -89,6 +92,27 @@ def explain_candidate(session: Session, outcome: StudyOutcome, row: Row) -> None
         figures.add_row(left[0], left[1], right[0], right[1])
     session.out.print(figures)
     session.say(escape(naive_against_ours(row, z_needed)))
+    if later := fading(row):
+        session.out.print(_fading_table(row, later))
+    for known in what_to_know(row, outcome.project.gates().v1_flags):
+        session.say(f"[yellow]{escape(known)}[/]")
+
+
+def _fading_table(row: Row, later: Sequence[tuple[int, float, float]]) -> Table:
+    """How the effect fades as the same events are entered later; left is the share of lag 0's."""
+    first = later[0][1]
+    table = Table(
+        title=f"Entered later ({row['lag_n_events']} events that every delay holds)",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+    )
+    for column in ("minutes late", "gross bps", "se bps", "left"):
+        table.add_column(column, justify="right")
+    for minutes, mean, se in later:
+        left = f"{mean / first:.0%}" if first > 0 else "-"
+        table.add_row(str(minutes), _number(mean), _number(se), left)
+    return table
 
 
 def explain_feature(session: Session, outcome: StudyOutcome, name: str) -> None:

@@ -181,8 +181,10 @@ _SHOWN = (
     "z_contrast",
     "q_bh",
     "q_by",
+    "lag1_share",
     "status",
     "reason_codes",
+    "flags",
 )
 
 

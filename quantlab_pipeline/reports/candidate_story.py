@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from quantlab_pipeline.reports.board_data import NAIVE_Z
+from quantlab_pipeline.research.validation import flags
 from quantlab_pipeline.research.validation import gate as v1
-from quantlab_pipeline.research.validation.spec import V1Thresholds
+from quantlab_pipeline.research.validation.schema import LAGS_MIN
+from quantlab_pipeline.research.validation.spec import FlagThresholds, V1Thresholds
 
 Row = Mapping[str, Any]
 
@@ -40,6 +42,23 @@ def what_it_needs(row: Row, limits: V1Thresholds, z_needed: float) -> list[str]:
     """What would have to be true for a pass, one sentence a reason code; empty for a pass."""
     codes = [c for c in (row["reason_codes"] or "").split(";") if c]
     return [_need(code, row, limits, z_needed) for code in codes]
+
+
+def what_to_know(row: Row, limits: FlagThresholds) -> list[str]:
+    """One sentence a flag; empty without flags."""
+    told = []
+    for flag in (f for f in (row["flags"] or "").split(";") if f):
+        code = flag.partition(":")[0]
+        known = _FLAGS.get(code)
+        told.append(f"{flag}: {known(row, limits)}" if known else flag)
+    return told
+
+
+def fading(row: Row) -> list[tuple[int, float, float]]:
+    """(minutes late, gross bps, standard error) as every event comes later; empty if unmeasured."""
+    if row["lag_n_events"] is None:
+        return []
+    return [(k, row[f"lag{k}_bps"], row[f"lag{k}_se_bps"]) for k in LAGS_MIN]
 
 
 def binding_z(row: Row) -> float | None:
@@ -129,6 +148,30 @@ _SENTENCES: dict[str, Callable[[Row, V1Thresholds, float], str]] = {
     v1.E1_NOT_PASSED: lambda row, *_: f"its event type {row['event_type']} must pass gate E-1.",
     v1.BUDGET_SPENT: lambda *_: "fresh dates: this data's budget of trials is spent.",
     v1.BUDGET_CHANGED: lambda *_: "the same trial budget as it was tested under: run it again.",
+}
+
+
+def _heterogeneous(row: Row, limits: FlagThresholds) -> str:
+    return (
+        f"no universal edge. It is {_shown(row['strongest_bps'], 1)} bps before costs in "
+        f"{row['strongest_slice']} and {_shown(row['weakest_bps'], 1)} bps in "
+        f"{row['weakest_slice']}; a homogeneous effect would show as much with p "
+        f"{row['heterogeneity_p']:.2g} (below {limits.heterogeneity_p} is flagged)."
+    )
+
+
+def _same_bar(row: Row, limits: FlagThresholds) -> str:
+    return (
+        f"entered one minute later it keeps {row['lag1_share']:.0%} of its effect, a loss "
+        f"{_shown(row['lag1_drop_z'], 1)} standard errors beyond that of a decay with a half-life "
+        f"of {limits.half_life_min:g} minutes ({limits.same_bar_z:g} is flagged). Look for a "
+        "feature that saw the bar of the entry, or a price that bounced back."
+    )
+
+
+_FLAGS: dict[str, Callable[[Row, FlagThresholds], str]] = {
+    flags.HETEROGENEOUS: _heterogeneous,
+    flags.SUSPECT_SAME_BAR: _same_bar,
 }
 
 
