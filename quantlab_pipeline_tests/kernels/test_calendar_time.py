@@ -181,3 +181,45 @@ def test_series_and_raw_sums_equal_the_oracle_and_clear_what_was_there(seed):
     assert math.isclose(total, math.fsum(expected), abs_tol=1e-12)
     hc0 = sum(v * v for v in expected)
     assert math.isclose(variance, max(hc0, oracle.bartlett(expected)), rel_tol=1e-10)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 60))
+def test_neighbours_give_bartletts_product_of_two_series(seed, n):
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((2, n)) * (rng.random((2, n)) < 0.5)
+    near = np.full(n, np.nan)
+    ct.neighbours(y, near)
+    assert math.isclose(x @ near, oracle.cross_bartlett(x, y), rel_tol=1e-12, abs_tol=1e-12)
+    assert math.isclose(y @ near, oracle.bartlett(y), rel_tol=1e-12, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_part_sums_equal_the_oracle(seed):
+    prices, funding, rows = _world(seed, n=120, horizon=9)
+    part = [row for row in rows if row[0] == 0]
+    _, whole, _ = _series(prices, funding, rows, 9)
+    near, y = np.empty(120), np.full(120, np.nan)
+    ct.neighbours(whole, near)
+    sums = ct.part_sums(_events(part), 9, ct.market(prices, funding), whole, near, y)
+    x, _ = oracle.calendar_time(prices, funding, part, 9)
+    all_of_it, _ = oracle.calendar_time(prices, funding, rows, 9)
+    expected = (
+        math.fsum(x), math.fsum(v * v for v in x), oracle.bartlett(x),
+        math.fsum(a * b for a, b in zip(x, all_of_it, strict=True)),
+        oracle.cross_bartlett(x, all_of_it),
+    )  # fmt: skip
+    np.testing.assert_allclose(sums, expected, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(y, x, rtol=0, atol=1e-13)
+
+
+def test_stretches_of_zeros_change_no_moment():
+    rng = np.random.default_rng(8)
+    y = rng.standard_normal(400)
+    for gap in (1, 5, 6, 7, 40):
+        y[50 * gap % 300 : 50 * gap % 300 + gap] = 0.0
+    y[:13] = y[390:] = 0.0
+    sums = ct.moments(y, 0, 400, y, y)
+    assert math.isclose(sums.bartlett, oracle.bartlett(y), rel_tol=1e-12)
+    assert math.isclose(sums.squares, float(y @ y), rel_tol=1e-12)
+    assert sums.product == sums.near_product == sums.squares

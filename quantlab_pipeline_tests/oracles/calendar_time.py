@@ -97,3 +97,27 @@ def z_scores(
         variance = max(sum(v * v for v in series), bartlett(series))
         out.append((sum(series) - cost) / math.sqrt(variance))
     return out[0], out[1]
+
+
+def cross_bartlett(x: Sequence[float], y: Sequence[float], lags: int = 5) -> float:
+    """Newey-West product of two series: that of `bartlett` where they are one."""
+    total = 0.0
+    for t, value in enumerate(x):
+        for u in range(max(0, t - lags), min(len(y), t + lags + 1)):
+            total += (1.0 - abs(t - u) / (lags + 1)) * value * y[u]
+    return total
+
+
+def excess_z(
+    prices: Sequence[Sequence[float]],
+    funding: Sequence[Sequence[float]],
+    part: Sequence[tuple[int, int, int]],
+    rest: Sequence[tuple[int, int, int]],
+    horizon: int,
+) -> float:
+    """z of the part's mean return over the rest's, from their difference minute by minute."""
+    x, _ = calendar_time(prices, funding, part, horizon)
+    y, _ = calendar_time(prices, funding, rest, horizon)
+    difference = [a / len(part) - b / len(rest) for a, b in zip(x, y, strict=True)]
+    variance = max(sum(v * v for v in difference), bartlett(difference))
+    return sum(difference) / math.sqrt(variance)
