@@ -144,6 +144,8 @@ def test_why_explains_the_best_reject(ran: Ran, waived: Said, quantlab: Command)
     assert "NOT_SIGNIFICANT: a net effect of" in said.out
     assert "FEW_DAYS: events on at least" in said.out
     assert "min_active_days" in said.out
+    assert "minutes late" in said.out
+    assert "strongest_slice" in said.out
 
 
 def test_why_takes_a_prefix_another_item_or_an_artifact(

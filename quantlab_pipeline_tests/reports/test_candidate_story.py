@@ -8,14 +8,17 @@ import pytest
 
 from quantlab_pipeline.reports.candidate_story import (
     binding_z,
+    fading,
     naive_against_ours,
     needed_z,
     what_it_needs,
+    what_to_know,
 )
 from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
 from quantlab_pipeline.storage.spec_files import Project
 
 LIMITS = Project().gates().v1
+FLAGS = Project().gates().v1_flags
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -78,3 +81,27 @@ def test_a_blind_test_says_how_much_more_it_takes() -> None:
 
 def test_a_pass_needs_nothing() -> None:
     assert what_it_needs(row(), LIMITS, 4.0) == []
+
+
+def test_a_flag_is_told_with_its_numbers() -> None:
+    flagged = row(
+        flags="HETEROGENEOUS:vol_regime=high;SUSPECT_SAME_BAR",
+        heterogeneity_p=2e-5, strongest_slice="vol_regime=high", strongest_bps=25.04,
+        weakest_slice="vol_regime=low", weakest_bps=-0.31, lag1_share=0.04, lag1_drop_z=6.2,
+    )  # fmt: skip
+    differs, one_bar = what_to_know(flagged, FLAGS)
+    assert differs.startswith("HETEROGENEOUS:vol_regime=high: no universal edge.")
+    assert "25.0 bps before costs in vol_regime=high and -0.3 bps in vol_regime=low" in differs
+    assert "p 2e-05 (below 0.01 is flagged)" in differs
+    assert one_bar.startswith("SUSPECT_SAME_BAR: entered one minute later it keeps 4% of")
+    assert "6.2 standard errors beyond" in one_bar
+    assert what_to_know(row(flags=""), FLAGS) == what_to_know(row(), FLAGS) == []
+    assert what_to_know(row(flags="NEW_ONE"), FLAGS) == ["NEW_ONE"]
+
+
+def test_the_fading_is_told_where_it_was_measured() -> None:
+    assert fading(row()) == []
+    lags = {f"lag{k}_bps": 10.0 - k for k in (0, 1, 2, 3, 5)}
+    errors = {f"lag{k}_se_bps": 2.0 for k in (0, 1, 2, 3, 5)}
+    told = fading(row(lag_n_events=90, **lags, **errors))
+    assert told == [(0, 10.0, 2.0), (1, 9.0, 2.0), (2, 8.0, 2.0), (3, 7.0, 2.0), (5, 5.0, 2.0)]

@@ -31,6 +31,8 @@ def _candidates() -> pl.DataFrame:
             "z_contrast": [6.5, 2.2, None],
             "status": ["PASS", "FAIL", "NOT_EVALUABLE"],
             "reason_codes": ["", "NOT_SIGNIFICANT", "DATASET_ABSENT:<b>"],
+            "flags": ["HETEROGENEOUS:vol_regime=high;SUSPECT_SAME_BAR", "", ""],
+            "lag1_share": [0.25, 0.98, None],
         }
     )
     absent = [c for c in PHASE2_CANDIDATES.columns if c.name not in rows.columns]
@@ -99,6 +101,10 @@ def test_the_page_holds_every_verdict_and_needs_no_network() -> None:
     for gate in Gate:
         assert f"<h3>{gate.value}</h3>" in page
     assert "NOT_SIGNIFICANT" in page
+    survivor = page[page.index("<code>best</code>") : page.index("<code>near</code>")]
+    assert ">HETEROGENEOUS:vol_regime=high<" in survivor
+    assert ">SUSPECT_SAME_BAR<" in survivor
+    assert "<td>0.25</td>" in survivor
     assert "DATASET_ABSENT:&lt;b&gt;" in page, "what a spec says must not become markup"
     assert not re.search(r"<script|https?://|src=|@import", page)
     assert 'name="viewport"' in page

@@ -240,3 +240,44 @@ def test_a_volume_spike_trades_more():
         "bars_1m_perp"
     ].with_columns(usd=pl.col("volume_quote")), "usd")  # fmt: skip
     assert np.median(np.abs(values)) > 8 * calm
+
+
+SWITCHING = {
+    "family": "regime_switch",
+    "calm_dwell_min": 300,
+    "turbulent_dwell_min": 300,
+    "turbulent_over_calm": 4,
+}
+
+
+def _edged(only_in, **changes):
+    drift = {"bps": 30, "over_min": 60, "sign": "up", "only_in": only_in}
+    episode = {"kind": "oi_jump", "per_symbol_day": 6, "size": 300, "drift": drift}
+    return scenario(2, 6, dynamics=SWITCHING, episodes=[episode], season_amplitude=0.0, **changes)
+
+
+def test_a_drift_may_follow_in_one_regime_alone():
+    """Both halves together are the edge that follows everywhere, and one of them is louder."""
+    worlds = {only_in: generate(_edged(only_in), 3) for only_in in ("calm", "turbulent", None)}
+    carried = {
+        name: np.array([e.drift_bps for e in made.truth.episodes]) for name, made in worlds.items()
+    }
+    assert set(carried["turbulent"]) == set(carried["calm"]) == {0.0, 30.0}
+    np.testing.assert_array_equal(carried["calm"] + carried["turbulent"], carried[None])
+    logs = [worlds[name].truth.drift_log for name in ("calm", "turbulent", None)]
+    np.testing.assert_allclose(logs[0] + logs[1], logs[2], atol=1e-15)
+    bars = worlds["turbulent"].frames["bars_1m_perp"].filter(symbol="AAAUSDT")
+    moves = np.abs(np.diff(np.log(bars["close"].to_numpy())))
+    loud = {}
+    for name in ("calm", "turbulent"):
+        mine = [e for e in worlds[name].truth.episodes if e.symbol == "AAAUSDT" and e.drift_bps]
+        first = [(e.drift_from_us - worlds[name].truth.origin_us) // MINUTE for e in mine]
+        loud[name] = np.mean([moves[k : k + 30].mean() for k in first])
+    assert loud["turbulent"] > 2 * loud["calm"]
+
+
+def test_a_regime_that_a_family_lacks_carries_no_drift():
+    drift = {"bps": 30, "over_min": 60, "sign": "up", "only_in": "calm"}
+    episode = {"kind": "oi_jump", "per_symbol_day": 1, "size": 300, "drift": drift}
+    with pytest.raises(ValueError, match="needs the family regime_switch"):
+        scenario(2, 3, episodes=[episode])
