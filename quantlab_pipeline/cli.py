@@ -42,6 +42,7 @@ Data = Annotated[
         "--data", envvar="QUANTLAB_DATA", help="Where results live. Default: the project's data/."
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 ProjectRoot = Annotated[
     Path | None,
     typer.Option("--project", help="Folder that holds specs/. Default: the working directory."),
@@ -137,7 +138,7 @@ def run(
         list[str] | None, typer.Option(metavar="GATE", help="Go on past a gate; taints all after.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why the gates are waived; recorded.")] = "",
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    json: AsJson = False,
     data: Data = None,
     project: ProjectRoot = None,
 ) -> int:
@@ -169,7 +170,7 @@ def fetch(
     ] = False,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Files at once.")] = 6,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would come.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    json: AsJson = False,
     data: Data = None,
     project: ProjectRoot = None,
 ) -> int:
@@ -195,7 +196,7 @@ def qa(
     ] = None,
     first: Annotated[datetime | None, _day("--from", _FIRST_OF_MARKET)] = None,
     last: Annotated[datetime | None, _day("--to", _LAST_OF_MARKET)] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    json: AsJson = False,
     data: Data = None,
     project: ProjectRoot = None,
 ) -> int:
@@ -224,7 +225,7 @@ def attack(
     symbols: Annotated[
         str | None, typer.Option(metavar="A,B", help="Default: all that the study has.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    json: AsJson = False,
     data: Data = None,
     project: ProjectRoot = None,
 ) -> int:
@@ -273,6 +274,14 @@ def demo(data: Data = None, project: ProjectRoot = None) -> int:
     from quantlab_pipeline.commands.demo import demo_command
 
     return demo_command(_session(project, data))
+
+
+@app.command()
+def zoo(seed: int = 1, json: AsJson = False, project: ProjectRoot = None) -> int:
+    """Fifty leaks as people write them, each with an honest twin, before gate PIT-1."""
+    from quantlab_pipeline.commands.zoo import zoo_command
+
+    return zoo_command(_session(project, None), seed, as_json=json)
 
 
 @app.command()
