@@ -231,15 +231,16 @@ class FeatureSpecs(Spec):
         return found
 
     def with_twice_the_warmup(self) -> tuple[FeatureSpecs, list[str]]:
-        """The same columns with every recursion begun twice as far back, and who that concerns.
+        """The same columns with every recursion begun twice as far back, and who has one.
 
-        Of a custom column the declared lookback is doubled: its recursion is unknown to us.
+        Of a custom column the declared lookback is doubled: its recursion is unknown to us. What is
+        made from a recursion is no part of it: a rank jumps where its input moves by a bit.
         """
         stated: dict[str, FeatureSpec] = {}
         moved: set[str] = set()
         for name, spec in self.features.items():
             again = spec.with_twice_the_warmup()
-            if again is not spec or moved & {c for t, c in spec.sources if t == OWN}:
+            if again is not spec:
                 moved.add(name)
             if spec.verb != CUSTOM:
                 again = again.model_copy(update={"lookback_min": self._reach(again, stated)})
