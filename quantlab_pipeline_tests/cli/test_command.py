@@ -108,7 +108,7 @@ def test_gates_prints_the_table_again(ran: Ran, quantlab: Command) -> None:
     assert [row[0] for row in rows if row and row[0] in GATES] == GATES
     assert "nothing here is ever admissible" in said.out
     assert "gate_board.html" in said.out
-    assert "Pages       events.html, features.html, beside it" in said.out
+    assert "Pages       events.html, features.html, pit1.html, beside it" in said.out
 
 
 # --- waived, explained, revealed ------------------------------------------------------------------

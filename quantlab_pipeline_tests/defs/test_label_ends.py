@@ -78,10 +78,10 @@ def test_labels_reach_the_final_price_of_a_symbol_that_ended(at_once: World) -> 
     assert row["fwd_ret_24h"] is None
     assert row["fwd_ret_24h_exec"] == pytest.approx(math.log(final / entry), abs=1e-12)
     last_day = dying_labels(at_once, END_DAY)
-    assert last_day.height == END_MIN
-    assert last_day["fwd_ret_24h"].null_count() == END_MIN
-    assert last_day["fwd_ret_24h_exec"].null_count() == 1, "the last minute has no entry after it"
-    assert last_day["mae_24h_mark"].null_count() == END_MIN, "the market has no mark"
+    assert last_day["price_source"].count() == END_MIN
+    assert last_day["fwd_ret_24h"].count() == 0
+    assert last_day["fwd_ret_24h_exec"].count() == END_MIN - 1, "the last has no entry after it"
+    assert last_day["mae_24h_mark"].count() == 0, "the market has no mark"
 
 
 def test_an_end_that_a_later_day_tells_makes_the_labels_anew(

@@ -148,7 +148,7 @@ SPECS = feature_specs().plus(**{name: custom(minutes) for name, minutes in LAGS_
 
 
 def tables(seed: int) -> Tables:
-    """A world with a missing minute right after each symbol's third settlement, and its tables."""
+    """A world's tables; the minute after each third settlement has neither bars nor labels."""
     world = generate(WORLD, seed)
     days, symbols = WORLD.days, list(world.truth.symbols)
     missing = WORLD.start + timedelta(hours=24, minutes=1)
@@ -165,7 +165,8 @@ def tables(seed: int) -> Tables:
     twice = events.filter(pl.col("event_type") == DOUBLED)
     lost = events.filter(pl.col("event_type") == WITHOUT_FEATURES).head(1)
     kept = features.join(lost, on=["symbol", "ts"], how="anti", maintain_order="left")
-    return Tables(pl.concat([events, twice]), kept, labels.select("symbol", "ts"))
+    keys = labels.filter(pl.col("ts") != missing).select("symbol", "ts")
+    return Tables(pl.concat([events, twice]), kept, keys)
 
 
 @pytest.fixture(scope="module")

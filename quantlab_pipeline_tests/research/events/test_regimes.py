@@ -40,7 +40,7 @@ MEAN = {
     "aggregation": "mean",
     "normalisation": "none",
     "lookback_min": 1499,
-    "warmup_min": 419,
+    "warmup_min": 404,
     "min_valid": 360,
     "needs": ["bars_1m_perp"],
 }
