@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.research.validation.inputs import EventArrays
-from quantlab_pipeline.research.validation.slices import SliceTable, slice_table, summary
+from quantlab_pipeline.research.validation.slices import SliceTable, days_of, slice_table, summary
 from quantlab_pipeline.simulation.costs import best_participation
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def measure_cell(
         fixed_bps=_mean(costs.fixed[h, chosen]),
         sigma_d_bps=_median(costs.sigma_d_bps[chosen]),
         volume_usd=_median(costs.volume_usd[chosen]),
-        active_days=np.unique(arrays.day[chosen]).size,
+        active_days=days_of(arrays.day[chosen]),
         assumed=_mean(costs.assumed[h, chosen]),
         slices=slices,
     )

@@ -96,7 +96,7 @@ def slice_table(
     symbol, entry, day = arrays.symbol[chosen], arrays.entry[chosen], arrays.day[chosen]
     for partition, label, member in _parts(arrays, chosen):
         part = np.flatnonzero(member)
-        if part.size in {0, chosen.size} or np.unique(day[part]).size < min_days:
+        if part.size in {0, chosen.size} or days_of(day[part]) < min_days:
             continue
         events = Events(symbol[part], entry[part], sign[part])
         sums = part_sums(events, horizon_min, arrays.paths.world, whole, near, y)
@@ -109,6 +109,11 @@ def slice_table(
     n, gross, squares, costs, excess_z = np.array(rows, dtype=np.float64).reshape(-1, 5).T.copy()
     differs = heterogeneity(partitions, excess_z)
     return SliceTable(partitions, labels, n, gross, squares, costs, excess_z, differs)
+
+
+def days_of(day: IntArray) -> int:
+    """How many different days (counted from the window's first) there are among `day` [n]."""
+    return int(np.count_nonzero(np.bincount(day)))
 
 
 def _excess_z(part: PartSums, n: int, whole: PartSums, n_all: int) -> float:
