@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab_pipeline.core.clocks import MINUTE, TS, to_us
+from quantlab_pipeline.core.clocks import MINUTE, MINUTE_US, TS, to_us
 from quantlab_pipeline.core.point_in_time import asof_join, asof_rows, known_facts
 
 ORIGIN = datetime(2025, 3, 1, tzinfo=UTC)
@@ -132,8 +131,7 @@ def test_a_grid_sees_what_the_join_sees(
     frame = _frame(sorted(facts) if ordered else facts)
     symbols, minutes = ["AAA", "BBB", "CCC"], range(45)
     age = None if max_age is None else max_age * MINUTE
-    instants = np.array([to_us(_at(m)) for m in minutes], np.int64)
-    rows = asof_rows(symbols, instants, frame, age)
+    rows = asof_rows(symbols, to_us(ORIGIN) // MINUTE_US, len(minutes), frame, age)
     keys = [(s, _at(m)) for s in symbols for m in minutes]
     grid = pl.DataFrame(keys, schema={"symbol": pl.String, "ts": TS}, orient="row")
     wanted = asof_join(grid, frame, ["value"], age)["value"].to_list()

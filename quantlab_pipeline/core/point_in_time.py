@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -72,33 +73,59 @@ def asof_join(
 
 def asof_rows(
     symbols: Sequence[str],
-    minutes_us: npt.NDArray[np.int64],
+    first_minute: int,
+    n_minutes: int,
     facts: pl.DataFrame,
     max_age: timedelta | None = None,
 ) -> npt.NDArray[np.int64]:
-    """`asof_join` for a grid: the row of `facts` that each of `symbols` sees at each instant.
+    """`asof_join` for a grid: the row of `facts` that each of `symbols` sees at each minute.
 
-    int64[S, T], -1 where there is none. `minutes_us` [T] ascends, in microseconds since 1970;
-    `facts` has symbol, ts and available_at, in any order. The rules are `asof_join`'s own.
+    int64[S, T], -1 where there is none. The T minutes begin at `first_minute` (since 1970); `facts`
+    has symbol, ts and available_at, in any order. The rules are `asof_join`'s own.
     """
-    rows = np.full((len(symbols), minutes_us.size), -1, np.int64)
     here = facts.select(
         pl.col("symbol").cast(pl.Enum(symbols), strict=False).to_physical().cast(pl.Int64),
         pl.col("available_at").dt.epoch("us"),
         pl.col("ts").dt.epoch("us"),
     )
     code, arrival, at = (here[name].fill_null(-1).to_numpy() for name in here.columns)
-    order = _in_order(code, arrival, at)
-    begins = np.searchsorted(code[order], np.arange(len(symbols) + 1))
-    for i in range(len(symbols)):
-        own = order[begins[i] : begins[i + 1]]
-        known = own[at[own] >= np.maximum.accumulate(at[own])]
-        newest = np.searchsorted(arrival[known], minutes_us, side="right") - 1
-        rows[i] = np.where(newest >= 0, known[np.maximum(newest, 0)], -1) if known.size else -1
-    if max_age is not None and at.size:
-        old = at[rows] < minutes_us - max_age // timedelta(microseconds=1)
-        rows[old] = -1
+    age_us = None if max_age is None else max_age // timedelta(microseconds=1)
+    number = _in_reach(arrival, at, first_minute, n_minutes, age_us)
+    number = number[_in_order(code[number], arrival[number], at[number])]
+    code, arrival, at = code[number], arrival[number], at[number]
+    begins = np.searchsorted(code, np.arange(len(symbols) + 1))
+    oldest_us = None
+    if age_us is not None:
+        oldest_us = MINUTE_US * np.arange(first_minute, first_minute + n_minutes) - age_us
+    rows = np.full((len(symbols), n_minutes), -1, np.int64)
+    for i, (begin, end) in enumerate(pairwise(begins)):
+        own = at[begin:end]
+        known = np.arange(begin, end)
+        if (own[1:] < own[:-1]).any():
+            known = known[own >= np.maximum.accumulate(own)]
+        if known.size:
+            # How many had arrived by each minute: the last of them is the newest.
+            minute = np.maximum(-(-arrival[known] // MINUTE_US) - first_minute, 0)
+            newest = np.bincount(minute, minlength=n_minutes).cumsum() - 1
+            seen = newest >= 0
+            if oldest_us is not None:
+                seen &= at[known][newest] >= oldest_us
+            rows[i, seen] = number[known[newest[seen]]]
     return rows
+
+
+def _in_reach(
+    arrival: npt.NDArray[np.int64],
+    at: npt.NDArray[np.int64],
+    first_minute: int,
+    n_minutes: int,
+    age_us: int | None,
+) -> npt.NDArray[np.int64]:
+    """Numbers of the rows that a minute of the grid may see: arrived in time, and not too old."""
+    seen = arrival <= (first_minute + n_minutes - 1) * MINUTE_US
+    if age_us is not None:
+        seen &= at >= first_minute * MINUTE_US - age_us
+    return np.flatnonzero(seen)
 
 
 def _in_order(*keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

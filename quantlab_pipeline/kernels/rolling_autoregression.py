@@ -28,7 +28,7 @@ def rolling_ar1(x: Floats, start: int, window: int, min_valid: int) -> Floats:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add_pair(part: Floats, before: float, now: float) -> None:
     """Update [pairs, mean of before, mean of now, sum of squares of before, sum of products]."""
     if np.isnan(before) or np.isnan(now):
@@ -41,7 +41,7 @@ def _add_pair(part: Floats, before: float, now: float) -> None:
     part[4] += step * (now - part[2])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _joined_slope(a: Floats, b: Floats, min_valid: int) -> float:
     n = a[0] + b[0]
     if n < min_valid:
@@ -53,7 +53,7 @@ def _joined_slope(a: Floats, b: Floats, min_valid: int) -> float:
     return products / squares if squares > 0.0 else np.nan
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _slope(x: Floats, phase: int, window: int, min_valid: int, out: Floats) -> None:
     tail = np.zeros((window + 1, 5))
     head = np.zeros(5)

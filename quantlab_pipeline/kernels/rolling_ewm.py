@@ -34,7 +34,7 @@ def anchored_ewm(
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _ewm(
     x: Floats, phase: int, alpha: float, anchor: int, warmup: int, min_valid: int, out: Floats
 ) -> None:

@@ -31,7 +31,7 @@ def rolling_min(x: Floats, start: int, window: int, min_valid: int) -> Floats:
     return -rolling_max(-x, start, window, min_valid)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _maximum(x: Floats, phase: int, window: int, min_valid: int, out: Floats) -> None:
     tail_n = np.zeros(window + 1, np.int64)
     tail_top = np.full(window + 1, -np.inf)

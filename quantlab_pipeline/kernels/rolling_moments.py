@@ -47,17 +47,17 @@ class _Sums(NamedTuple):
     square: Floats
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _slots(sums: _Sums, first: int, end: int) -> _Sums:
     return _Sums(sums.n[first:end], sums.distance[first:end], sums.square[first:end])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _reversed(sums: _Sums) -> _Sums:
     return _Sums(sums.n[::-1], sums.distance[::-1], sums.square[::-1])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _first_valid(x: Floats) -> float:
     first = 0.0
     for value in x:
@@ -67,7 +67,7 @@ def _first_valid(x: Floats) -> float:
     return first
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _accumulate(x: Floats, reference: float, sums: _Sums) -> None:
     n, distance, square = 0.0, 0.0, 0.0
     for i in range(x.size):
@@ -79,7 +79,7 @@ def _accumulate(x: Floats, reference: float, sums: _Sums) -> None:
         sums.n[i], sums.distance[i], sums.square[i] = n, distance, square
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _join(
     tail: _Sums,
     head: _Sums,
@@ -105,7 +105,7 @@ def _join(
         deviation[i] = np.sqrt(apart / (n - 1.0)) if known else np.nan
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _moments(
     x: Floats, phase: int, window: int, min_valid: int, mean: Floats, deviation: Floats
 ) -> None:

@@ -65,7 +65,7 @@ def paired_places(x: Floats, begin: int, end: int, block: int) -> PairedPlaces:
     return places
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _keyed(rows: Floats, bits: Words) -> tuple[Words, Int32s]:
     """Integers from 0 in the order of the valid rows, equal where those are, and their indices."""
     keys = np.empty(rows.size, np.uint64)
@@ -81,7 +81,7 @@ def _keyed(rows: Floats, bits: Words) -> tuple[Words, Int32s]:
     return keys[:n] - least, order[:n]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _sorted(keys: Words, order: Int32s, digits: int) -> tuple[Words, Int32s]:
     """`keys` in order, and `order` moved with them; the order of equal keys stays."""
     mask = np.uint64((1 << DIGIT_BITS) - 1)
@@ -107,7 +107,7 @@ def _sorted(keys: Words, order: Int32s, digits: int) -> tuple[Words, Int32s]:
     return keys, order
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _deal(
     keys: Words, order: Int32s, block: int, newer: Int32s, older: Int32s, tied: Int32s
 ) -> None:

@@ -39,7 +39,7 @@ def rolling_quantile(x: Floats, window: int, q: float, min_valid: int) -> Floats
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _next_set(bits: Words, place: int) -> int:
     """First set place at or above `place`; there is one."""
     word = place >> 6
@@ -50,7 +50,7 @@ def _next_set(bits: Words, place: int) -> int:
     return (word << 6) + lowest_bit(rest)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _last_set(bits: Words, place: int) -> int:
     """Last set place below `place`; there is one."""
     word = (place - 1) >> 6
@@ -61,7 +61,7 @@ def _last_set(bits: Words, place: int) -> int:
     return (word << 6) + highest_bit(rest)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fill(places: PairedPlaces, begin: int, block: int, bits: Words, values: Floats) -> int:
     """Set the bits of the block before row `begin`, put every row's value at its place in the pair,
     and return how many bits are set. The place of the missing rows is set for good, as a stop.
@@ -79,14 +79,14 @@ def _fill(places: PairedPlaces, begin: int, block: int, bits: Words, values: Flo
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _between(low: float, high: float, share: float) -> float:
     """`share` of the way from `low` to `high`, rounded as numpy does it."""
     step = high - low
     return low + step * share if share < 0.5 else high - step * (1.0 - share)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _quantiles(places: PairedPlaces, block: int, q: float, min_valid: int, out: Floats) -> None:
     missing = 2 * block
     bits = np.empty((missing >> 6) + 1, np.uint64)

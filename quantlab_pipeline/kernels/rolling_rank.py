@@ -39,7 +39,7 @@ def rolling_rank(x: Floats, window: int, min_valid: int) -> Floats:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _count_below(bits: Words, held: Int32s, place: int) -> int:
     word, group = place >> 6, place >> GROUP_BITS
     total: int = held[group]
@@ -49,7 +49,7 @@ def _count_below(bits: Words, held: Int32s, place: int) -> int:
     return total + count_bits(bits[word] & rest)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fill(older: Int32s, bits: Words, held: Int32s) -> int:
     """Set the bits of one block's rows, count them by groups, and return how many are valid."""
     bits[:] = np.uint64(0)
@@ -65,7 +65,7 @@ def _fill(older: Int32s, bits: Words, held: Int32s) -> int:
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _midrank(
     newer: Int32s, older: Int32s, tied: Int32s, block: int, min_valid: int, out: Floats
 ) -> None:

@@ -25,7 +25,7 @@ def sign_runs(value: Floats, fact_at: Floats, now: Floats, window: float, cap: i
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _runs(
     value: Floats, fact_at: Floats, now: Floats, window: float, cap: int, out: Floats
 ) -> None:

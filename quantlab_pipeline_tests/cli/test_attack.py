@@ -41,8 +41,9 @@ def on_event_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The build joins every fact on the instant it describes, as if it were known at once."""
     honest = build_module.asof_rows
 
-    def leaking(symbols, minutes_us, facts, max_age=None):
-        return honest(symbols, minutes_us, facts.with_columns(available_at="ts"), max_age)
+    def leaking(symbols, first_minute, n_minutes, facts, max_age=None):
+        early = facts.with_columns(available_at="ts")
+        return honest(symbols, first_minute, n_minutes, early, max_age)
 
     monkeypatch.setattr(build_module, "asof_rows", leaking)
 

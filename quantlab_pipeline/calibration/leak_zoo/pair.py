@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from quantlab_pipeline.core.clocks import DAY_MINUTES, minute_index
+from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE_US, minute_index, to_us
 from quantlab_pipeline.core.point_in_time import asof_rows
 from quantlab_pipeline.research.features.build import CustomVerb
 from quantlab_pipeline.research.features.inputs import FeatureInputs
@@ -60,10 +60,9 @@ def known(
 ) -> pl.DataFrame:
     """The grid and `columns` of `frame`, each as a decision at that row knows it; else null."""
     symbols = grid["symbol"].unique(maintain_order=True).to_list()
-    minutes_us = grid["ts"][: grid.height // len(symbols)].dt.epoch("us").to_numpy()
-    facts = frame.filter(pl.col("ts") >= grid["ts"][0] - age)
-    rows = pl.Series(asof_rows(symbols, minutes_us, facts, age).ravel())
-    seen = facts.select(pl.col(*columns).gather(rows.set(rows < 0, None)))
+    first_minute, n_minutes = to_us(grid["ts"][0]) // MINUTE_US, grid.height // len(symbols)
+    rows = pl.Series(asof_rows(symbols, first_minute, n_minutes, frame, age).ravel())
+    seen = frame.select(pl.col(*columns).gather(rows.set(rows < 0, None)))
     return grid.with_columns(seen.get_columns())
 
 

@@ -8,9 +8,12 @@ own lookback alone, never on how a range of days was cut into runs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +25,6 @@ from quantlab_pipeline.core.clocks import (
     MINUTE_US,
     TS,
     day_start,
-    from_us,
     to_us,
 )
 from quantlab_pipeline.core.errors import SpecError
@@ -38,6 +40,10 @@ CustomVerb = Callable[[FeatureInputs, pl.DataFrame], Sequence[float | None] | pl
 """A column of the caller's own: (all inputs, keys `symbol` and `ts` of the grid) -> one value a
 row. The grid begins the spec's `lookback_min` before the first wanted minute.
 """
+
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 
 
 class Build(Protocol):
@@ -63,13 +69,10 @@ class Window(NamedTuple):
     first: int
     n: int
 
-    def minutes_us(self, before: int) -> npt.NDArray[np.int64]:
-        """The window's minutes and `before` minutes before it, in microseconds since 1970."""
-        return MINUTE_US * np.arange(self.first - before, self.first + self.n, dtype=np.int64)
-
     def grid(self, before: int) -> pl.DataFrame:
-        """Keys (symbol, ts) of the same minutes, symbol by symbol."""
-        minutes = pl.Series("ts", self.minutes_us(before)).cast(TS)
+        """Keys (symbol, ts) of the window and of `before` minutes before it, symbol by symbol."""
+        minutes_us = MINUTE_US * np.arange(self.first - before, self.first + self.n)
+        minutes = pl.Series("ts", minutes_us).cast(TS)
         names = pl.Series("symbol", self.symbols, pl.String)
         return pl.DataFrame({"symbol": names}).join(pl.DataFrame({"ts": minutes}), how="cross")
 
@@ -144,8 +147,8 @@ def _build_window(
             raise ValueError(f"{name} has {values.size} rows, its grid {grid.height}")
         raw[f"{OWN}.{name}"] = values.reshape(len(window.symbols), -1)
     columns = {name: np.empty((len(window.symbols), window.n)) for name in specs.names}
-    for i in range(len(window.symbols)):
-        _fill_symbol(i, raw, specs, reach, window, columns)
+    fill = partial(_fill_symbol, raw=raw, specs=specs, reach=reach, window=window, columns=columns)
+    _at_once(fill, range(len(window.symbols)))
     made = [pl.Series(n, values.ravel(), nan_to_null=True) for n, values in columns.items()]
     return window.grid(0).with_columns(pl.col("ts").alias("available_at"), *made)
 
@@ -163,33 +166,33 @@ def _place_tables(
         for leaf in spec.sources
         if leaf[0] != OWN and spec.verb != CUSTOM
     }
-    placed: dict[str, Floats] = {}
-    for table, frame in inputs.tables().items():
-        columns = sorted(column for name, column in wanted if name == table)
-        if columns:
-            age = timedelta(minutes=specs.tables[table].max_age_min)
-            minutes_us = window.minutes_us(reach.tables[table])
-            facts = _relevant(frame, columns, window.symbols, minutes_us, age)
-            rows = asof_rows(window.symbols, minutes_us, facts, age)
-            for column in columns:
-                placed[f"{table}.{column}"] = _taken(_as_floats(facts[column]), rows)
-    return placed
+    by_table = {t: sorted(c for name, c in wanted if name == t) for t in reach.tables}
+
+    def place(table: str) -> dict[str, Floats]:
+        facts = _of_perp(inputs.tables()[table], by_table[table])
+        age, before = timedelta(minutes=specs.tables[table].max_age_min), reach.tables[table]
+        first, n = window.first - before, window.n + before
+        rows = asof_rows(window.symbols, first, n, facts, age)
+        return {f"{table}.{c}": _taken(_as_floats(facts[c]), rows) for c in by_table[table]}
+
+    placed = _at_once(place, list(by_table))
+    return {name: values for columns in placed for name, values in columns.items()}
 
 
-def _relevant(
-    frame: pl.DataFrame,
-    columns: list[str],
-    symbols: list[str],
-    minutes_us: npt.NDArray[np.int64],
-    max_age: timedelta,
-) -> pl.DataFrame:
-    """`columns` of the rows that may be seen on the grid, with the keys of the as-of join."""
-    first, last = from_us(int(minutes_us[0])), from_us(int(minutes_us[-1]))
-    here = pl.col("symbol").is_in(symbols) & pl.col("ts").is_between(first - max_age, last)
-    if "leg" in frame.columns:
-        here &= pl.col("leg") == "perp"
+def _at_once(work: Callable[[Item], Done], items: Sequence[Item]) -> list[Done]:
+    """`work` on every item, side by side: arrays and kernels let go of the interpreter, and no item
+    touches another's rows.
+    """
+    with ThreadPoolExecutor(max(1, min(len(items), os.cpu_count() or 1))) as pool:
+        return list(pool.map(work, items))
+
+
+def _of_perp(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    """`columns` with the keys of the as-of join; of a book, the perpetual's."""
     names = dict.fromkeys(["symbol", "ts", "available_at", *columns])
-    return frame.lazy().filter(here).select(*names).collect()
+    if "leg" not in frame.columns:
+        return frame.select(*names)
+    return frame.lazy().filter(pl.col("leg") == "perp").select(*names).collect()
 
 
 def _taken(values: Floats, rows: npt.NDArray[np.int64]) -> Floats:

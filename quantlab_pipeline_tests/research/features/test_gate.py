@@ -250,9 +250,9 @@ def test_a_build_that_joins_on_event_time_is_caught(shipped, monkeypatch) -> Non
     inputs, specs, days, _ = shipped
     honest = build_module.asof_rows
 
-    def on_event_time(symbols, minutes_us, facts, max_age=None):
+    def on_event_time(symbols, first_minute, n_minutes, facts, max_age=None):
         early = facts.with_columns(available_at="ts")
-        return honest(symbols, minutes_us, early, max_age)
+        return honest(symbols, first_minute, n_minutes, early, max_age)
 
     monkeypatch.setattr(build_module, "asof_rows", on_event_time)
     stored = build_module.build_features(inputs, specs, days, SYMBOLS)
