@@ -29,10 +29,10 @@ from quantlab_pipeline.worlds.market import generate
 from quantlab_pipeline.worlds.spec import Scenario
 
 SHIFT_SE = 6.0
-TRIAL_BPS = 40.0
+Where = Literal["turbulent", "everywhere"]
+TRIAL_BPS: dict[Where, float] = {"turbulent": 60.0, "everywhere": 30.0}
 """Drift of the world in which the standard error and the share of carriers are measured."""
 
-Where = Literal["turbulent", "everywhere"]
 FIGURES = (
     "status", "n_events", "cost_bps", "gross_bps", "se_bps", "z_raw", "z_contrast",
     "heterogeneity_q", "heterogeneity_p", "strongest_slice", "flags",
@@ -90,9 +90,10 @@ def _one(
     seed: int,
 ) -> dict[str, Any]:
     """A trial world tells what an event must gain for the shift; the world with that is judged."""
-    trial, _ = _graded(_planted(scenario, TRIAL_BPS, where), documents, study, market, seed)
+    start = TRIAL_BPS[where]
+    trial, _ = _graded(_planted(scenario, start, where), documents, study, market, seed)
     true_bps, deviation_bps = _binding(trial)
-    bps = TRIAL_BPS * (SHIFT_SE * deviation_bps + trial["cost_bps"]) / true_bps
+    bps = start * (SHIFT_SE * deviation_bps + trial["cost_bps"]) / true_bps
     row, slices = _graded(_planted(scenario, bps, where), documents, study, market, seed)
     true_bps, deviation_bps = _binding(row)
     found = {f"{r['label']}_{k}": r[k] for r in slices for k in ("mean_bps", "z")}

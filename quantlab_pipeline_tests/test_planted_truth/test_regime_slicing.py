@@ -179,12 +179,13 @@ def _through_the_stages(seeds):
 
 
 def _told(rows):
+    """Of worlds through the stages: a regime known late lets a little of the edge into `low`."""
     return rows.filter(
         pl.col("status") == "PASS",
         pl.col("heterogeneity_p") < 0.01,
         pl.col("flags").str.contains(FLAG, literal=True),
         pl.col("high_z") > 4.0,
-        pl.col("low_z").abs() < 3.3,
+        pl.col("low_mean_bps") < 0.2 * pl.col("high_mean_bps"),
     )
 
 
@@ -193,14 +194,13 @@ def test_the_pipelines_own_regime_tells_a_turbulent_edge_from_a_universal_one():
     assert rows["shift_se"].is_between(5.4, 6.6).all()
     own, twin = (rows.filter(where=where) for where in ("turbulent", "everywhere"))
     assert _told(own).height == 1
-    assert own["low_mean_bps"].item() < 0.2 * own["high_mean_bps"].item()
     assert twin["status"].to_list() == ["PASS"]
     assert twin["flags"].to_list() == [""]
 
 
 @pytest.mark.calibrate
 def test_full_worlds_through_the_stages():
-    """K = 20 worlds of each twin; at a shift of 5.7 or more a pass has odds of 0.92."""
+    """K = 20 worlds of each twin; at a shift of 5.7 or more a pass has odds of 0.92 or more."""
     rows = _through_the_stages(range(8200, 8220))
     own, twin = (rows.filter(where=where) for where in ("turbulent", "everywhere"))
     assert _told(own).height >= binom.ppf(0.001, 20, 0.92)
