@@ -83,12 +83,8 @@ def asof_rows(
     int64[S, T], -1 where there is none. The T minutes begin at `first_minute` (since 1970); `facts`
     has symbol, ts and available_at, in any order. The rules are `asof_join`'s own.
     """
-    here = facts.select(
-        pl.col("symbol").cast(pl.Enum(symbols), strict=False).to_physical().cast(pl.Int64),
-        pl.col("available_at").dt.epoch("us"),
-        pl.col("ts").dt.epoch("us"),
-    )
-    code, arrival, at = (here[name].fill_null(-1).to_numpy() for name in here.columns)
+    code = _integers(facts["symbol"].cast(pl.Enum(symbols), strict=False))
+    arrival, at = (_integers(facts[name].cast(TS)) for name in ("available_at", "ts"))
     age_us = None if max_age is None else max_age // timedelta(microseconds=1)
     number = _in_reach(arrival, at, first_minute, n_minutes, age_us)
     number = number[_in_order(code[number], arrival[number], at[number])]
@@ -112,6 +108,12 @@ def asof_rows(
                 seen &= at[known][newest] >= oldest_us
             rows[i, seen] = number[known[newest[seen]]]
     return rows
+
+
+def _integers(column: pl.Series) -> npt.NDArray[np.int64]:
+    """What a column is stored as: microseconds of instants, codes of names; -1 for null."""
+    stored = column.to_physical().cast(pl.Int64)
+    return (stored.fill_null(-1) if stored.null_count() else stored).to_numpy()
 
 
 def _in_reach(

@@ -42,6 +42,7 @@ row. The grid begins the spec's `lookback_min` before the first wanted minute.
 """
 
 
+MANY_MINUTES = 5 * DAY_MINUTES
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
@@ -148,7 +149,7 @@ def _build_window(
         raw[f"{OWN}.{name}"] = values.reshape(len(window.symbols), -1)
     columns = {name: np.empty((len(window.symbols), window.n)) for name in specs.names}
     fill = partial(_fill_symbol, raw=raw, specs=specs, reach=reach, window=window, columns=columns)
-    _at_once(fill, range(len(window.symbols)))
+    _at_once(fill, range(len(window.symbols)), window.n)
     made = [pl.Series(n, values.ravel(), nan_to_null=True) for n, values in columns.items()]
     return window.grid(0).with_columns(pl.col("ts").alias("available_at"), *made)
 
@@ -175,24 +176,27 @@ def _place_tables(
         rows = asof_rows(window.symbols, first, n, facts, age)
         return {f"{table}.{c}": _taken(_as_floats(facts[c]), rows) for c in by_table[table]}
 
-    placed = _at_once(place, list(by_table))
+    placed = _at_once(place, list(by_table), window.n)
     return {name: values for columns in placed for name, values in columns.items()}
 
 
-def _at_once(work: Callable[[Item], Done], items: Sequence[Item]) -> list[Done]:
-    """`work` on every item, side by side: arrays and kernels let go of the interpreter, and no item
-    touches another's rows.
+def _at_once(work: Callable[[Item], Done], items: Sequence[Item], n_minutes: int) -> list[Done]:
+    """`work` on every item, side by side where there are many minutes: long arrays and kernels let
+    go of the interpreter, short ones would only wait for it. No item touches another's rows.
     """
-    with ThreadPoolExecutor(max(1, min(len(items), os.cpu_count() or 1))) as pool:
+    n_threads = min(len(items), os.cpu_count() or 1)
+    if n_minutes < MANY_MINUTES or n_threads < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(n_threads) as pool:
         return list(pool.map(work, items))
 
 
 def _of_perp(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     """`columns` with the keys of the as-of join; of a book, the perpetual's."""
-    names = dict.fromkeys(["symbol", "ts", "available_at", *columns])
+    names = list(dict.fromkeys(["symbol", "ts", "available_at", *columns]))
     if "leg" not in frame.columns:
-        return frame.select(*names)
-    return frame.lazy().filter(pl.col("leg") == "perp").select(*names).collect()
+        return frame[names]
+    return frame.lazy().filter(pl.col("leg") == "perp").select(names).collect()
 
 
 def _taken(values: Floats, rows: npt.NDArray[np.int64]) -> Floats:
