@@ -49,7 +49,7 @@ format: $(STAMP) ## lay the code out
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only --quiet .
 
 calibrate: $(STAMP) ## planted-truth experiments on our own gates (minutes)
-	@$(PYTEST) -n 2 -m calibrate
+	@$(PYTEST) -n 2 --dist loadfile -m calibrate
 
 bench: $(STAMP) ## speed, on a quiet machine
 	@$(PYTEST) -m benchmark -s
