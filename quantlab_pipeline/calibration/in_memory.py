@@ -170,6 +170,8 @@ def run_in_memory(
         documents.gates.v1,
         market.trial_budget if budget is None else budget,
         flags=documents.gates.v1_flags,
+        companions=documents.gates.v1_companions,
+        seed=study.seed,
     )
     v1 = judge_v1(candidates, documents.gates.v1)
     progress(STAGES[4], 5, len(STAGES))

@@ -16,7 +16,7 @@ from quantlab_pipeline.research.events.spec import E1Thresholds
 from quantlab_pipeline.research.features.spec import Pit1Thresholds
 from quantlab_pipeline.research.market_data.spec import D0Thresholds
 from quantlab_pipeline.research.portfolio.spec import PThresholds
-from quantlab_pipeline.research.validation.spec import FlagThresholds, V1Thresholds
+from quantlab_pipeline.research.validation.spec import CompanionSpec, FlagThresholds, V1Thresholds
 from quantlab_pipeline.research.walk_forward.spec import SThresholds
 
 _SECTIONS = {
@@ -33,7 +33,7 @@ _SECTIONS = {
 class GatesSpec(Spec):
     """One section a gate, every threshold written out: an unwritten default is no decision.
 
-    `v1_flags` is no gate's: what it says of a candidate changes no verdict.
+    `v1_flags` and `v1_companions` are no gate's: what they say of a candidate changes no verdict.
     """
 
     d0: D0Thresholds
@@ -41,6 +41,7 @@ class GatesSpec(Spec):
     e1: E1Thresholds
     v1: V1Thresholds
     v1_flags: FlagThresholds
+    v1_companions: CompanionSpec
     b: BThresholds
     s: SThresholds
     p: PThresholds

@@ -243,7 +243,7 @@ def _study_tables() -> list[TableSpec]:
             PHASE2_CANDIDATES,
             "validation",
             candidates,
-            ("family", "costs", "study", "gate V1", "V1 flags", "trial budget"),
+            ("family", "costs", "study", "gate V1", "V1 flags", "V1 companions", "trial budget"),
             Gate.V1,
             "candidate_id",
         ),

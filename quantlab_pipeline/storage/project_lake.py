@@ -60,6 +60,8 @@ class ProjectKeys:
             return digest(self._market.trial_budget)
         if name == "V1 flags":
             return self._digest(name, self._project.gates().v1_flags)
+        if name == "V1 companions":
+            return self._digest(name, self._project.gates().v1_companions)
         if name.startswith("gate "):
             return self.gate_hash(Gate(name.removeprefix("gate ")))
         if name == "study":

@@ -34,6 +34,9 @@ def phase2_candidates(run: StageRun) -> Made:
         run.project.gates().v1,
         run.market.trial_budget,
         flags=run.project.gates().v1_flags,
+        companions=run.project.gates().v1_companions,
+        seed=run.seed,
+        n_trials=registration.state.n_trials,
         budget_spent=registration.budget_spent,
     )
     if not registration.budget_spent:

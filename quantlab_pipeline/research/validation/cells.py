@@ -31,13 +31,18 @@ POWER_Z = 0.8416212335729143
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell's events and sums: `chosen` int64[n] indexes `EventArrays`, `sign` [n] the rule's."""
+    """A cell's events and sums: `chosen` int64[n] indexes `EventArrays`, `sign` [n] the rule's.
+
+    `day_sums` and `day_costs` [D] are the P&L of each day's minutes and the costs of each day's
+    decisions, both in units of one event's notional.
+    """
 
     chosen: IntArray
     sign: FloatArray
     n_dropped: int
     sums: CalendarSums
     day_sums: FloatArray
+    day_costs: FloatArray
     gross: FloatArray
     cost: FloatArray
     fixed_bps: float
@@ -108,6 +113,7 @@ def measure_cell(
         n_dropped=n_dropped,
         sums=sums,
         day_sums=day_sums,
+        day_costs=_by_day(arrays.day[chosen], cost, day_sums.size),
         gross=gross,
         cost=cost,
         fixed_bps=_mean(costs.fixed[h, chosen]),
@@ -197,6 +203,10 @@ def _capacity(cell: Cell, gross: float | None, impact_y: float) -> float | None:
         return None
     share = best_participation(gross * BPS, cell.fixed_bps, cell.sigma_d_bps, impact_y)
     return min(share, 1.0) * cell.volume_usd
+
+
+def _by_day(day: IntArray, values: FloatArray, n_days: int) -> FloatArray:
+    return np.bincount(day, weights=values, minlength=n_days).astype(np.float64)
 
 
 def _ratio(value: float, by: float) -> float | None:

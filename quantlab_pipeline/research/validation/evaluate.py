@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.verdicts import Outcome
 from quantlab_pipeline.research.validation import gate
@@ -21,6 +22,7 @@ from quantlab_pipeline.research.validation.cells import (
     measure_cell,
     side_of,
 )
+from quantlab_pipeline.research.validation.companions import Measured, ranks, with_companions
 from quantlab_pipeline.research.validation.family import Candidate, Question, expand_family
 from quantlab_pipeline.research.validation.flags import flags_of
 from quantlab_pipeline.research.validation.inputs import EventArrays, ValidationInputs, prepare
@@ -32,6 +34,7 @@ from quantlab_pipeline.research.validation.multiplicity import (
 from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
 from quantlab_pipeline.research.validation.spec import (
     CandidateFamily,
+    CompanionSpec,
     FlagThresholds,
     Template,
     V1Thresholds,
@@ -41,8 +44,12 @@ from quantlab_pipeline.research.validation.time_shift import time_shift
 from quantlab_pipeline.simulation.costs import CostModel
 
 DEFAULT_FLAGS = FlagThresholds()
+DEFAULT_COMPANIONS = CompanionSpec()
 FOLLOWED_REJECTS = 25
 """How many of the nearest misses are followed through later entries, as every survivor is."""
+
+Reasons = Mapping[tuple[str, str], str | None]
+"""Why an (event type, template) cannot be tested; None where it can."""
 
 UNTESTED: dict[str, Any] = {"n_events": 0, "n_dropped": 0, "active_days": 0, "n_slices": 0}
 
@@ -60,15 +67,38 @@ def evaluate_family(
     budget: int,
     *,
     flags: FlagThresholds = DEFAULT_FLAGS,
+    companions: CompanionSpec = DEFAULT_COMPANIONS,
+    seed: int = 0,
+    n_trials: int | None = None,
     budget_spent: bool = False,
 ) -> pl.DataFrame:
     """`phase2_candidates` of the study: one row per candidate of the whole family.
 
     `budget` is the number of tests that the lineage may make, and all that multiplicity counts.
-    `flags` change no verdict.
+    `flags` and `companions` change no verdict; `seed` is that of the bootstrap's draws,
+    `n_trials` the ledger's (the family's size where there is none).
     With `budget_spent` nothing is measured: a result that is not counted may not be seen. SpecError
     if the gate's q is looser than the family's, under which its trials are registered.
     """
+    _require_tight(thresholds, family)
+    candidates = expand_family(family, question_of(inputs), costs)
+    clean = not inputs.synthetic and not inputs.waived
+    if budget_spent:
+        measured = not_measured(candidates, gate.BUDGET_SPENT)
+        return judge_family(measured, thresholds, budget, clean, flags)
+    arrays = prepare(inputs, family, costs)
+    reasons = reasons_of(inputs, family)
+    measured = measure_family(arrays, candidates, reasons, family, costs, thresholds, budget)
+    counted = len(candidates) if n_trials is None else n_trials
+    measured = with_companions(measured, candidates, arrays, family, counted, companions, seed)
+    judged = judge_rows(measured.rows, thresholds, budget, clean)
+    for k in followed(judged):
+        later = time_shift(arrays, family, candidates[k], flags.half_life_min)
+        judged[k].update({} if later is None else later.columns())
+    return to_table(judged, flags)
+
+
+def _require_tight(thresholds: V1Thresholds, family: CandidateFamily) -> None:
     if thresholds.q > family.q:
         raise SpecError(
             f"Gate V1's q ({thresholds.q}) is looser than the family's ({family.q}).",
@@ -76,28 +106,31 @@ def evaluate_family(
             gate_q=thresholds.q,
             family_q=family.q,
         )
-    candidates = expand_family(family, question_of(inputs), costs)
-    reasons = {
-        (event_type, template.name): gate.BUDGET_SPENT
-        if budget_spent
-        else why_not_evaluable(inputs, event_type, template)
+
+
+def reasons_of(inputs: ValidationInputs, family: CandidateFamily) -> Reasons:
+    """Why candidates of each (event type, template) cannot be tested; None where they can."""
+    return {
+        (event_type, template.name): why_not_evaluable(inputs, event_type, template)
         for event_type in inputs.event_specs
         for template in family.templates
     }
-    z_first = first_step_z(thresholds.q, budget)
-    if set(reasons.values()) <= {gate.BUDGET_SPENT}:
-        rows = [_untested(c, gate.BUDGET_SPENT) for c in candidates]
-        _judge(rows, inputs, thresholds, budget)
-    else:
-        arrays = prepare(inputs, family, costs)
-        rows = _rows(candidates, reasons, arrays, family, costs, thresholds, z_first)
-        _judge(rows, inputs, thresholds, budget)
-        for k in followed(rows):
-            later = time_shift(arrays, family, candidates[k], flags.half_life_min)
-            rows[k].update({} if later is None else later.columns())
-    for row in rows:
-        row["flags"] = ";".join(flags_of(row, flags))
-    return _table(rows)
+
+
+def not_measured(candidates: Sequence[Candidate], reason: str) -> Measured:
+    """The whole family untested, for one reason."""
+    return Measured([_untested(c, reason) for c in candidates], np.empty((len(candidates), 0)))
+
+
+def judge_family(
+    measured: Measured,
+    thresholds: V1Thresholds,
+    budget: int,
+    clean: bool,
+    flags: FlagThresholds = DEFAULT_FLAGS,
+) -> pl.DataFrame:
+    """`phase2_candidates` from what was measured, without a look at later entries."""
+    return to_table(judge_rows(measured.rows, thresholds, budget, clean), flags)
 
 
 def followed(rows: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -129,20 +162,23 @@ def why_not_evaluable(inputs: ValidationInputs, event_type: str, template: Templ
     return None if event_type in inputs.admitted else gate.E1_NOT_PASSED
 
 
-def _rows(
-    candidates: Sequence[Candidate],
-    reasons: dict[tuple[str, str], str | None],
+def measure_family(
     arrays: EventArrays,
+    candidates: Sequence[Candidate],
+    reasons: Reasons,
     family: CandidateFamily,
     costs: CostModel,
     thresholds: V1Thresholds,
-    z_first: float,
-) -> list[dict[str, Any]]:
+    budget: int,
+) -> Measured:
+    """Everything about every candidate that does not depend on the others, in their order."""
+    z_first = first_step_z(thresholds.q, budget)
     space = Workspace(arrays.paths.world.prices.shape[1])
     impact_y = costs.profiles[family.cost_profile].impact_y
     rows: list[dict[str, Any]] = []
+    daily = np.full((len(candidates), space.y.size // DAY_MINUTES), np.nan)
     last, cell = None, None
-    for candidate in candidates:
+    for k, candidate in enumerate(candidates):
         reason = reasons[candidate.event_type, candidate.template.name]
         if reason is not None:
             rows.append(_untested(candidate, reason))
@@ -166,7 +202,8 @@ def _rows(
             last = key
         measured = side_of(cell, candidate.side, impact_y, z_first)
         rows.append({**_identity(candidate), "not_evaluable": None, **measured})
-    return rows
+        daily[k] = candidate.side * cell.day_sums - cell.day_costs
+    return Measured(rows, daily)
 
 
 def _identity(candidate: Candidate) -> dict[str, Any]:
@@ -185,27 +222,39 @@ def _untested(candidate: Candidate, reason: str) -> dict[str, Any]:
     return {**_identity(candidate), **UNTESTED, "not_evaluable": reason}
 
 
-def _judge(
-    rows: list[dict[str, Any]], inputs: ValidationInputs, thresholds: V1Thresholds, budget: int
-) -> None:
-    """Add q-values over the budget, then status, reasons and admissibility, to the rows."""
+def judge_rows(
+    rows: Sequence[Mapping[str, Any]], thresholds: V1Thresholds, budget: int, clean: bool
+) -> list[dict[str, Any]]:
+    """The rows with q-values over the budget, status, reasons and admissibility.
+
+    `clean`: real data, and no waiver upstream.
+    """
     p = np.array([_nan(row.get("p")) for row in rows])
     q_bh, q_by = benjamini_hochberg(p, budget), benjamini_yekutieli(p, budget)
-    clean = not inputs.synthetic and not inputs.waived
-    for row, bh, by in zip(rows, q_bh, q_by, strict=True):
-        row.update(
-            {name: None for name in PHASE2_CANDIDATES.names if name not in row},
-            q_bh=float(bh) if np.isfinite(bh) else None,
-            q_by=float(by) if np.isfinite(by) else None,
-            m_budget=budget,
-        )
+    judged = []
+    for measured, bh, by in zip(rows, q_bh, q_by, strict=True):
+        row = {
+            **dict.fromkeys(PHASE2_CANDIDATES.names),
+            **measured,
+            "q_bh": float(bh) if np.isfinite(bh) else None,
+            "q_by": float(by) if np.isfinite(by) else None,
+            "m_budget": budget,
+        }
         outcome, reasons = gate.judge_row(row, thresholds)
         row["status"] = outcome.value
         row["reason_codes"] = ";".join(reasons)
         row["admissible"] = clean and outcome is Outcome.PASS
+        judged.append(row)
+    return judged
 
 
-def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
+def to_table(judged: Sequence[dict[str, Any]], flags: FlagThresholds) -> pl.DataFrame:
+    """Judged rows as `phase2_candidates`, flagged and ranked."""
+    places = ranks(judged)
+    rows = [
+        {**row, "flags": ";".join(flags_of(row, flags)), "rank": place}
+        for row, place in zip(judged, places, strict=True)
+    ]
     schema = {column.name: column.dtype for column in PHASE2_CANDIDATES.columns}
     return PHASE2_CANDIDATES.conform(pl.DataFrame(rows, schema=schema, orient="row"))
 

@@ -47,10 +47,33 @@ _INFERENCE = (
     figure("z_contrast", "1", "The same against the symbols' own drift over the window."),
     figure("z_naive", "1", "t of the events' net returns as if independent; for comparison only."),
     figure("t_day", "1", "Centred t of gross day sums; for comparison only."),
+    figure("z_hac", "1", "Net z by Bartlett over 1.5 horizons of event returns laid on minutes."),
+    figure("z_two_way", "1", "Net z with events clustered by symbol and by day."),
     figure("p", "1", "One-sided: the larger of the raw and the contrast p.", 0, 1),
     figure("q_bh", "1", "Benjamini-Hochberg q at the lineage's budget.", 0, 1),
     figure("q_by", "1", "Benjamini-Yekutieli q at the lineage's budget.", 0, 1),
+    figure(
+        "q_hier", "1", "Least level of hierarchical BH (type, then candidate) that takes it.", 0
+    ),
+    figure("spa_p", "1", "Superior predictive ability: of the whole family, so in each row.", 0, 1),
+    figure("stepm_p", "1", "Step-down p of daily net P&L: family-wise error over the study.", 0, 1),
+    figure("deflated_sharpe", "1", "Chance that its daily Sharpe is no luck of all trials.", 0, 1),
     count("m_budget", "trials", "Number of tests that q_bh, q_by and mde80_bps count."),
+)
+
+_INTERVALS = (
+    figure("ci95_low_bps", "bps", "Lower end of net_bps's 95 % interval, calendar time."),
+    figure("ci95_high_bps", "bps", "Upper end of it."),
+    figure("boot_se_bps", "bps", "Standard error of net_bps by stationary bootstrap of days.", 0),
+    figure("boot_low_bps", "bps", "Lower end of its 95 % interval by the same draws."),
+    figure("boot_high_bps", "bps", "Upper end of it."),
+)
+
+_LIKENESS = (
+    text("similar_to", "Better candidate whose events and signs are nearly the same.", True),
+    figure("similarity", "1", "Jaccard of signed events with the likest better candidate.", 0, 1),
+    figure("score", "1", "The smaller z, less the penalty for likeness."),
+    Column("rank", pl.Int64, "", "Place in the family by verdict and score; 1 is best.", ge=1),
 )
 
 _ROBUSTNESS = (
@@ -87,6 +110,16 @@ _VERDICT = (
 
 PHASE2_CANDIDATES = TableSchema(
     "phase2_candidates",
-    (*_IDENTITY, *_COUNTS, *_EFFECT, *_INFERENCE, *_ROBUSTNESS, *_FADING, *_VERDICT),
+    (
+        *_IDENTITY,
+        *_COUNTS,
+        *_EFFECT,
+        *_INTERVALS,
+        *_INFERENCE,
+        *_ROBUSTNESS,
+        *_FADING,
+        *_LIKENESS,
+        *_VERDICT,
+    ),
     key=("candidate_id",),
 )

@@ -1,8 +1,8 @@
 """What may be asked of V1: the family of candidates, and the thresholds of its verdict.
 
-Belongs here: the documents `specs/candidate_family.yaml` and sections `v1` and `v1_flags` of
-`specs/gates.yaml`, and what a rule template and a bucket mean on arrays and columns (the bridge
-executes the same).
+Belongs here: the documents `specs/candidate_family.yaml` and sections `v1`, `v1_flags` and
+`v1_companions` of `specs/gates.yaml`, and what a rule template and a bucket mean on arrays and
+columns (the bridge executes the same).
 Not here: expanding a family into trials (`family`) or judging one (`gate`).
 """
 
@@ -156,6 +156,22 @@ class FlagThresholds(Spec):
     same_bar_z: float = Field(default=3.09, gt=0)
     half_life_min: float = Field(default=2.0, gt=0)
     min_lost_share: float = Field(default=0.1, ge=0, le=1)
+
+
+class CompanionSpec(Spec):
+    """Section `v1_companions` of `specs/gates.yaml`: figures beside V1's. No verdict reads them.
+
+    `draws` of the stationary bootstrap, `min_block_days` the least mean length of its blocks.
+    `hierarchical_q` is the level of the hierarchical BH. A candidate is called similar to a better
+    one where the Jaccard index of their signed events is `similar_jaccard` or more; its score then
+    loses `similarity_penalty` times that index of itself.
+    """
+
+    draws: int = Field(default=1000, ge=100)
+    min_block_days: float = Field(default=1.0, ge=1)
+    hierarchical_q: float = Field(default=0.1, gt=0, lt=1)
+    similar_jaccard: float = Field(default=0.6, gt=0, le=1)
+    similarity_penalty: float = Field(default=0.5, ge=0, le=1)
 
 
 def horizon_minutes(name: str) -> int:
