@@ -51,10 +51,6 @@ class SchemaError(QuantlabError):
     """A table does not have the columns, types or ranges that its schema states."""
 
 
-class LookaheadError(QuantlabError):
-    """A join would have used a fact before it could be known."""
-
-
 class GateNotPassedError(QuantlabError):
     """A gated table without a current verdict that admits it was asked for: GATE_NOT_PASSED."""
 

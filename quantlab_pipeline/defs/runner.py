@@ -22,7 +22,7 @@ from dagster._core.errors import (
 from dagster._core.utils import make_new_run_id
 
 from quantlab_pipeline.core.errors import GateNotPassedError
-from quantlab_pipeline.core.verdicts import ADMITTED, Gate
+from quantlab_pipeline.core.verdicts import ADMITTED
 from quantlab_pipeline.defs.instance import open_instance
 from quantlab_pipeline.defs.partitions import range_tags, studies_of
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
@@ -175,8 +175,3 @@ def execute(
     except DagsterExecutionInterruptedError as error:
         raise KeyboardInterrupt from error
     return True
-
-
-def gate_reached(run: StudyRun) -> Gate | None:
-    """The first gate that admits nothing; None if all do."""
-    return next((g.gate for g in run.outcome.gates if g.outcome not in ADMITTED), None)

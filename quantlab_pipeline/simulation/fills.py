@@ -18,13 +18,9 @@ Passive fills (touch, queue, penetration) do not belong here yet: every order is
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from quantlab_pipeline.core.spec import Spec
-
-FillName = Literal["taker_quote", "next_bar"]
 
 
 class FillModel(Spec):
