@@ -268,6 +268,7 @@ def _received(
         days=study.evaluation_days,
         symbols=study.symbols,
         event_specs={t.name: t for t in registry.event_types},
+        regimes=dict(registry.regimes),
         admitted=tuple(sorted(v.item for v in e1 if v.outcome in ADMITTED)),
         synthetic=True,
         missing=missing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.markup import escape
@@ -115,6 +115,7 @@ def summary(session: Session, outcome: StudyOutcome) -> dict[str, Any]:
             }
             for g in outcome.gates
         ],
+        "trials": {**asdict(outcome.budget), "left": outcome.budget.left},
         "artifacts": str(artifacts),
         "manifest": str(artifacts / "run_manifest.json"),
     }
@@ -129,6 +130,9 @@ def show(session: Session, outcome: StudyOutcome) -> None:
         session.say("[dim]A generated market: nothing here is ever admissible.[/]")
     elif not outcome.admissible:
         session.say("[yellow]A gate was waived: nothing after it is admissible.[/]")
+    if outcome.refused:
+        session.say(f"[yellow]The trial ledger took no candidate. {escape(outcome.refused)}[/]")
+    session.say(f"Trials      {outcome.budget.sentence()}")
     artifacts = session.artifacts(study)
     session.say(f"Artifacts   {escape(short_path(artifacts))}")
     session.say(f"Gate board  {escape(short_path(artifacts / 'gate_board.html'))}")

@@ -94,6 +94,8 @@ def explain_candidate(session: Session, outcome: StudyOutcome, row: Row) -> None
     session.say(escape(naive_against_ours(row, z_needed)))
     if later := fading(row):
         session.out.print(_fading_table(row, later))
+    if outcome.refused:
+        session.say(f"[yellow]The trial ledger took no candidate. {escape(outcome.refused)}[/]")
     for known in what_to_know(row, outcome.project.gates().v1_flags):
         session.say(f"[yellow]{escape(known)}[/]")
 

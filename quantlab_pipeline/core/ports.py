@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +44,63 @@ class RawSink(Protocol):
         ...
 
 
+BUDGET_SPENT = "BUDGET_SPENT"
+FAMILY_CHANGED = "FAMILY_CHANGED"
+"""Reasons for which a ledger takes no family."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One candidate's registration or result in the trial ledger.
+    """One candidate as it is registered.
 
-    `candidate_hash` is the candidate's identity; `p_value` is None until a result exists or where
-    the candidate could not be tested; `status` is its V1 outcome.
+    `candidate_hash` is the trial's identity. `rule_hash` is what is traded in it, whatever the
+    days, the universe and the statistic: a study that asks the same of other days keeps its rules.
     """
 
     candidate_hash: str
     candidate_id: str
+    rule_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What came of a trial: `p_value` is None where it could not be tested, `status` is V1's."""
+
+    candidate_hash: str
+    candidate_id: str
     p_value: float | None
-    status: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyRecord:
+    """What a registration says of its family: the document, the grid and the data, as digests.
+
+    `file_hash` is the family document's, `grid_hash` that of all candidate hashes, `dataset_hash`
+    that of the manifests of every table and day that the stage reads.
+    """
+
+    family_id: str
+    file_hash: str
+    grid_hash: str
+    dataset_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What results come from, beside the candidates and the code.
+
+    `inputs` is the digest of the data and the settings; `answers` that of the file which keeps the
+    measurements, None where they were not kept.
+    """
+
+    inputs: str
+    answers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """The ledger as a verdict saw it: head digest, distinct candidates, budget of trials."""
+    """The ledger at one of its heads: head digest, distinct trials, budget of trials."""
 
     head: str
     n_trials: int
@@ -74,14 +114,15 @@ class TrialLedger(Protocol):
         """Head, distinct trials and budget now."""
         ...
 
-    def register(self, study: str, family_hash: str, trials: Sequence[Trial]) -> LedgerState:
-        """Register a family before its results exist. Known candidates add nothing.
+    def register(self, study: str, family: FamilyRecord, trials: Sequence[Trial]) -> LedgerState:
+        """Register a family before its results exist; the state once it was in.
 
-        Raises LedgerError (reason BUDGET_SPENT) if the new ones would exceed the budget, and
-        LedgerError (FAMILY_CHANGED) if candidates registered by `study` before are missing now.
+        Known candidates add nothing, and the same registration again gives its first state. Raises
+        LedgerError (reason FAMILY_CHANGED, `missing` candidates) if rules whose results `study` has
+        seen are missing now, and LedgerError (BUDGET_SPENT) if the new trials exceed the budget.
         """
         ...
 
-    def record(self, study: str, trials: Sequence[Trial], facts: dict[str, Any]) -> LedgerState:
+    def record(self, study: str, results: Sequence[TrialResult], source: Source) -> LedgerState:
         """Append results; the newest p-value of a candidate is the current one."""
         ...

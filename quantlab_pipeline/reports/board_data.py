@@ -74,10 +74,56 @@ class FunnelStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """Everything on the board. `facts` are pairs for the header, `budget` (spent, total).
+class Budget:
+    """What the trials that a study's days allow were spent on.
 
-    `pages` are title and file of the pages that lie beside it.
+    `own` are the study's candidates, `distinct` those of all studies of these days, `spent` what
+    they cost with their revisions, of `total`. `z_first` is what the best of the budget needs.
+    `served` are the study's FAILs that were not measured again, `revisions` the codes under which
+    its candidates were registered, of which `free_revisions` cost nothing.
+    """
+
+    own: int
+    distinct: int
+    spent: int
+    total: int
+    z_first: float
+    served: int
+    revisions: int
+    free_revisions: int
+
+    @property
+    def left(self) -> int:
+        """Trials that may still be registered; none where more are held than allowed."""
+        return max(0, self.total - self.spent)
+
+    @property
+    def parts(self) -> tuple[tuple[str, int, float], ...]:
+        """Name, trials and share of the whole (percent) of what was spent, and of what is left."""
+        counts = (
+            ("this study", self.own),
+            ("other studies of these days", self.distinct - self.own),
+            ("further revisions", self.spent - self.distinct),
+            ("left", self.left),
+        )
+        whole = max(self.total, self.spent, 1)
+        return tuple((name, n, 100.0 * n / whole) for name, n in counts)
+
+    def sentence(self) -> str:
+        """The budget in a line."""
+        return (
+            f"{self.own:,} by this study, {self.spent:,} of {self.total:,} by all on these days, "
+            f"{self.left:,} left; the best of them needs z {self.z_first:.2f}; "
+            f"{self.served:,} FAILs served from the ledger"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything on the board. `facts` are pairs for the header.
+
+    `pages` are title and file of the pages that lie beside it. `refused` says why the trial ledger
+    took none of the study's candidates, and what to do; None where it took them.
     """
 
     study: str
@@ -90,8 +136,9 @@ class Board:
     rejects: tuple[Mapping[str, Any], ...]
     points: tuple[tuple[float, float, str], ...]
     z_threshold: float | None
-    budget: tuple[int, int]
+    budget: Budget
     pages: tuple[tuple[str, str], ...] = ()
+    refused: str | None = None
 
 
 def summarise_gate(

@@ -147,6 +147,7 @@ _SENTENCES: dict[str, Callable[[Row, V1Thresholds, float], str]] = {
     v1.NO_EVENTS: lambda *_: "it must occur: no event of it lies inside the days.",
     v1.E1_NOT_PASSED: lambda row, *_: f"its event type {row['event_type']} must pass gate E-1.",
     v1.BUDGET_SPENT: lambda *_: "fresh dates: this data's budget of trials is spent.",
+    v1.FAMILY_CHANGED: lambda *_: "the whole family that its study registered, nothing left out.",
     v1.BUDGET_CHANGED: lambda *_: "the same trial budget as it was tested under: run it again.",
 }
 

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 from quantlab_pipeline.core.clocks import days_between
 from quantlab_pipeline.core.errors import QuantlabError
+from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.core.tables import Read, TableSpec
 from quantlab_pipeline.storage.currency import CurrencyWalk
 from quantlab_pipeline.storage.manifests import (
@@ -90,6 +91,14 @@ def require_lineage(
                 partition=partition,
                 missing=missing,
             )
+
+
+def dataset_hash(lineage: Lineage) -> str:
+    """Digest of the days of data in `lineage`, and of what gates admitted of them.
+
+    What a study made of its own is left out, so that two studies of the same days have the same.
+    """
+    return digest(sorted(edge for edge in lineage if day_of_key(edge.partition) is not None))
 
 
 def taints_of(walk: CurrencyWalk, lineage: Lineage) -> set[str]:

@@ -1,7 +1,7 @@
 """Opening listed files: one scan for any number of partitions, sorted by the table's key.
 
-The only place of the project, with `storage.catalog`, that opens parquet. It opens what a plan
-lists and nothing else.
+The only place of the project, with `storage.catalog` and `storage.trial_answers`, that opens
+parquet. It opens what a plan lists and nothing else.
 """
 
 from __future__ import annotations

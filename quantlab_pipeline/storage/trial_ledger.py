@@ -1,7 +1,8 @@
 """The trial ledger on disk: every candidate ever tried on a data lineage, and what it has cost.
 
-Belongs here: what a registration and a result mean, and what they count. The chained file under it
-is `storage.chained_log`.
+Belongs here: what may be registered and recorded, and what is refused. What the records add up to
+is `storage.trial_fold`'s matter, the chained file `storage.chained_log`'s, the measurements behind
+results `storage.trial_answers`'.
 
 A data lineage is one market source and a run of overlapping days. All studies of a source share one
 file; a study counts the trials of those studies that its days overlap, directly or through others
@@ -10,26 +11,50 @@ Synthetic worlds keep files of their own and charge no real lineage.
 
 A candidate's hash does not hold the code. Each code under which it is registered is a revision;
 the first three are one trial, and every further one is another.
+
+A study that has seen results may add candidates, which spends budget, but neither drop nor change
+one: that is FAMILY_CHANGED, on all days that are connected with those it saw. What must not be
+missing are its *rules* (event, context with its edges, rule template, side, delay, horizon, costs).
+Other days, another universe or another statistic ask the same rules of other data: those are new
+trials, all counted, and nothing is missing, so that a window that moves on every night voids
+nothing. Results that nobody has seen bind nobody: a family whose run was killed before its results,
+or a type of event that could not be tested, may be mended. A study of another name is another
+question: it pays for every candidate that is new, and the first one's trials stay counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from quantlab_pipeline.core.clocks import Clock
 from quantlab_pipeline.core.errors import LedgerError
-from quantlab_pipeline.core.ports import LedgerState, Trial
+from quantlab_pipeline.core.ports import (
+    BUDGET_SPENT,
+    FAMILY_CHANGED,
+    FamilyRecord,
+    LedgerState,
+    Source,
+    Trial,
+    TrialResult,
+)
 from quantlab_pipeline.core.records import GENESIS
+from quantlab_pipeline.core.verdicts import Outcome
 from quantlab_pipeline.storage.chained_log import UNKNOWN_HEAD, ChainedLog, Entry
 from quantlab_pipeline.storage.manifests import safe_name
+from quantlab_pipeline.storage.trial_fold import (
+    REGISTER,
+    RESULT,
+    Fold,
+    Recorded,
+    Window,
+    fold,
+    window_of,
+)
 
-FREE_REVISIONS = 3
-BUDGET_SPENT = "BUDGET_SPENT"
-FAMILY_CHANGED = "FAMILY_CHANGED"
 UNREGISTERED = "UNREGISTERED"
 
 
@@ -48,57 +73,25 @@ class DataLineage:
         return folder / safe_name(self.source) / "trials.jsonl"
 
     @property
-    def window(self) -> tuple[str, str]:
+    def window(self) -> Window:
         """First and last day as ISO text, as the ledger keeps them."""
         return self.first_day.isoformat(), self.last_day.isoformat()
 
 
-Window = tuple[str, str]
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a lineage's budget went to.
 
+    `own` are the candidates that one study registered, `distinct` those of all studies, `n_trials`
+    what they cost with their revisions. `revisions` are the codes under which the study's
+    candidates were registered, the most of any.
+    """
 
-def connected(own: Window, windows: Iterable[Window]) -> frozenset[Window]:
-    """`own` and those of `windows` whose days overlap it, directly or through others."""
-    found, rest = {own}, set(windows) - {own}
-    grown = True
-    while grown:
-        near = {w for w in rest if any(w[0] <= f[1] and f[0] <= w[1] for f in found)}
-        found, rest, grown = found | near, rest - near, bool(near)
-    return frozenset(found)
-
-
-@dataclass(slots=True)
-class _Fold:
-    """The ledger's meaning for one lineage: revisions per candidate, families, newest results."""
-
-    head: str = GENESIS
-    revisions: dict[str, set[str]] = field(default_factory=dict)
-    families: dict[str, set[str]] = field(default_factory=dict)
-    results: dict[str, Trial] = field(default_factory=dict)
-    bodies: list[Mapping[str, Any]] = field(default_factory=list)
-
-    @property
-    def n_trials(self) -> int:
-        """Distinct candidates, and one more for every revision past the free ones."""
-        return sum(1 + max(0, len(r) - FREE_REVISIONS) for r in self.revisions.values())
-
-
-def _fold(entries: Sequence[Entry], own: Window) -> _Fold:
-    fold = _Fold(head=entries[-1].hash if entries else GENESIS)
-    near = connected(own, [_window(e.body) for e in entries])
-    for body in (e.body for e in entries if _window(e.body) in near):
-        fold.bodies.append(body)
-        if body["kind"] == "register":
-            hashes = [t["candidate_hash"] for t in body["trials"]]
-            fold.families.setdefault(body["study"], set()).update(hashes)
-            for name in hashes:
-                fold.revisions.setdefault(name, set()).add(body["code_hash"])
-        else:
-            fold.results.update({t["candidate_hash"]: Trial(**t) for t in body["trials"]})
-    return fold
-
-
-def _window(body: Mapping[str, Any]) -> Window:
-    return body["first_day"], body["last_day"]
+    own: int
+    distinct: int
+    n_trials: int
+    budget: int
+    revisions: int
 
 
 class FileTrialLedger:
@@ -118,9 +111,9 @@ class FileTrialLedger:
     ) -> None:
         self.lineage = lineage
         self.log = ChainedLog(lineage.ledger_path(root))
+        self.code_hash = code_hash
         self._clock = clock
         self._budget = budget
-        self._code_hash = code_hash
 
     def state(self) -> LedgerState:
         """Head, trials counted on this lineage, and budget now. LedgerError if it is damaged."""
@@ -130,9 +123,47 @@ class FileTrialLedger:
         """The state as a verdict saw it at `head`. LedgerError (UNKNOWN_HEAD) if it never was."""
         return self._state(self._fold(head))
 
-    def results(self, head: str | None = None) -> dict[str, Trial]:
+    def state_of(self, study: str) -> LedgerState:
+        """The state after the newest record that `study` wrote of its days; now, if it wrote none.
+
+        What others register later does not move it: judged again, a study says the same.
+        """
+        mine = [e for e in self.log.entries() if self._is_own(e.body) and e.body["study"] == study]
+        return self.state_at(mine[-1].hash) if mine else self.state()
+
+    def results(self, head: str | None = None) -> dict[str, TrialResult]:
         """Newest result of every candidate of this lineage by its hash, now or as of `head`."""
-        return dict(self._fold(head).results)
+        return {name: r.result for name, r in self._fold(head).results.items()}
+
+    def recorded(self, study: str) -> dict[str, Recorded]:
+        """Newest results of the candidates that `study` registered on this lineage, by hash."""
+        folded = self._fold()
+        mine = folded.registered.get(study, {})
+        return {name: r for name, r in folded.results.items() if name in mine}
+
+    def falsified(self, inputs: str) -> dict[str, set[str]]:
+        """Hashes of candidates that failed on these `inputs` under this code, by answers' digest.
+
+        The newest result alone counts: one of other data or other code re-opens the question.
+        """
+        found: dict[str, set[str]] = {}
+        for name, r in self._fold().results.items():
+            same = (r.source.inputs, r.code_hash) == (inputs, self.code_hash)
+            if same and r.source.answers and r.result.status == Outcome.FAIL.value:
+                found.setdefault(r.source.answers, set()).add(name)
+        return found
+
+    def answers(self) -> set[str]:
+        """Digests of all answers that the newest results of any lineage of this file come from."""
+        newest = fold(self.log.entries(), None).results.values()
+        return {r.source.answers for r in newest if r.source.answers}
+
+    def account(self, study: str) -> Account:
+        """What the budget went to, now."""
+        folded = self._fold()
+        mine = folded.registered.get(study, {})
+        revisions = max((len(folded.revisions[name]) for name in mine), default=0)
+        return Account(len(mine), len(folded.revisions), folded.n_trials, self._budget, revisions)
 
     def has_head(self, head: str) -> bool:
         """Whether the ledger, whole and undamaged, still holds `head`."""
@@ -146,38 +177,36 @@ class FileTrialLedger:
         """Verify the chain, the anchor and that `heads` are in it; the head now."""
         return self.log.verify(heads)
 
-    def register(self, study: str, family_hash: str, trials: Sequence[Trial]) -> LedgerState:
-        """Register a family before its results exist; the same one again adds nothing.
+    def register(self, study: str, family: FamilyRecord, trials: Sequence[Trial]) -> LedgerState:
+        """Register a family before its results exist; the state of the prefix that ends with it.
 
-        LedgerError FAMILY_CHANGED if candidates that `study` registered before are missing,
+        The same registration (study, days, family, grid, data, code) again adds nothing and gives
+        the state that it gave at first, whatever others registered since: a count that a table
+        depends on is the same when the table is made again.
+
+        LedgerError FAMILY_CHANGED if candidates are missing whose results the study has seen,
         BUDGET_SPENT if the new ones do not fit.
         """
         with self.log.writing():
-            fold = self._fold()
-            body = self._body("register", study, trials, family_hash=family_hash)
-            given = {t.candidate_hash for t in trials}
-            missing = sorted(fold.families.get(study, set()) - given)
-            if missing:
-                raise LedgerError(
-                    f"{study} registered {len(missing)} candidates that its family lacks now.",
-                    "Put them back, or start a study under another name on fresh dates.",
-                    reason=FAMILY_CHANGED,
-                    missing=missing,
-                )
-            if body in fold.bodies:
-                return self._state(fold)
-            self._require_budget(fold, given)
-            self._append(body)
-            return self._state(self._fold())
+            folded = self._fold()
+            self._require_unchanged(folded, study, trials)
+            about = {"family": {**asdict(family), "grid_size": len(trials)}}
+            body = self._body(REGISTER, study, trials, **about)
+            known = self._find(body)
+            if known is not None:
+                return self.state_at(known.hash)
+            self._require_budget(folded, trials)
+            return self.state_at(self._append(body, "registered_at").hash)
 
-    def record(self, study: str, trials: Sequence[Trial], facts: dict[str, Any]) -> LedgerState:
-        """Append results; the newest is the current one. The same ones again add nothing.
+    def record(self, study: str, results: Sequence[TrialResult], source: Source) -> LedgerState:
+        """Append results with what they come from; the newest of a candidate is the current one.
 
-        LedgerError UNREGISTERED for a candidate that was never registered on this lineage.
+        The same ones again add nothing. LedgerError UNREGISTERED for a candidate that was never
+        registered on this lineage.
         """
         with self.log.writing():
-            fold = self._fold()
-            strange = sorted({t.candidate_hash for t in trials} - set(fold.revisions))
+            folded = self._fold()
+            strange = sorted({t.candidate_hash for t in results} - set(folded.revisions))
             if strange:
                 raise LedgerError(
                     f"{study} has results of {len(strange)} candidates that nobody registered.",
@@ -185,27 +214,49 @@ class FileTrialLedger:
                     reason=UNREGISTERED,
                     candidates=strange,
                 )
-            body = self._body("result", study, trials, facts=facts)
-            current = all(fold.results.get(t.candidate_hash) == t for t in trials)
-            if not (current and body in fold.bodies):
-                self._append(body)
-            return self._state(self._fold())
+            body = self._body(RESULT, study, results, facts=asdict(source))
+            known = self._find(body)
+            if known is not None and self._is_current(folded, results, source):
+                return self.state_at(known.hash)
+            return self.state_at(self._append(body, "recorded_at").hash)
 
-    def _require_budget(self, fold: _Fold, given: set[str]) -> None:
-        after = _Fold(revisions={k: set(v) for k, v in fold.revisions.items()})
-        for name in given:
-            after.revisions.setdefault(name, set()).add(self._code_hash)
-        if after.n_trials > self._budget:
+    def _is_current(self, folded: Fold, results: Sequence[TrialResult], source: Source) -> bool:
+        """Whether these are the newest results, from this code and these inputs."""
+        held = ((folded.results.get(r.candidate_hash), r) for r in results)
+        return all(
+            newest is not None
+            and (newest.result, newest.source.inputs, newest.code_hash)
+            == (result, source.inputs, self.code_hash)
+            for newest, result in held
+        )
+
+    def _require_unchanged(self, folded: Fold, study: str, trials: Sequence[Trial]) -> None:
+        missing = folded.missing(study, trials)
+        if missing:
             raise LedgerError(
-                f"{after.n_trials} trials would exceed this data's budget of {self._budget} "
-                f"({fold.n_trials} are spent).",
+                f"Study {study} has seen the results of {len(missing)} candidates that its family "
+                "lacks now.",
+                "Put them back (adding others is allowed and spends budget), or ask the changed "
+                "question as a study of another name, on days that no trial has seen.",
+                reason=FAMILY_CHANGED,
+                missing=missing,
+            )
+
+    def _require_budget(self, folded: Fold, trials: Sequence[Trial]) -> None:
+        after = folded.with_revision((t.candidate_hash for t in trials), self.code_hash)
+        if after > self._budget:
+            raise LedgerError(
+                f"{after} trials would exceed this data's budget of {self._budget} "
+                f"({folded.n_trials} are spent).",
                 "Use fresh dates, or a smaller family.",
                 reason=BUDGET_SPENT,
-                n_trials=fold.n_trials,
+                n_trials=folded.n_trials,
                 budget=self._budget,
             )
 
-    def _body(self, kind: str, study: str, trials: Sequence[Trial], **more: Any) -> dict[str, Any]:
+    def _body(
+        self, kind: str, study: str, trials: Iterable[Trial | TrialResult], **more: Any
+    ) -> dict[str, Any]:
         first, last = self.lineage.window
         ordered = sorted(trials, key=lambda t: t.candidate_hash)
         return {
@@ -213,15 +264,23 @@ class FileTrialLedger:
             "study": study,
             "first_day": first,
             "last_day": last,
-            "code_hash": self._code_hash,
+            "code_hash": self.code_hash,
             "trials": [asdict(t) for t in ordered],
             **more,
         }
 
-    def _append(self, body: Mapping[str, Any]) -> None:
-        self.log.append(body, {"at": self._clock().isoformat()})
+    def _find(self, body: Mapping[str, Any]) -> Entry | None:
+        """The newest record with this very body."""
+        same = (e for e in reversed(self.log.entries()) if e.body == body)
+        return next(same, None)
 
-    def _fold(self, head: str | None = None) -> _Fold:
+    def _is_own(self, body: Mapping[str, Any]) -> bool:
+        return window_of(body) == self.lineage.window
+
+    def _append(self, body: Mapping[str, Any], instant: str) -> Entry:
+        return self.log.append(body, {instant: self._clock().isoformat()})
+
+    def _fold(self, head: str | None = None) -> Fold:
         entries = self.log.entries()
         if head == GENESIS:
             entries = []
@@ -235,7 +294,7 @@ class FileTrialLedger:
                     head=head,
                 )
             entries = entries[: seqs[0]]
-        return _fold(entries, self.lineage.window)
+        return fold(entries, self.lineage.window)
 
-    def _state(self, fold: _Fold) -> LedgerState:
-        return LedgerState(fold.head, fold.n_trials, self._budget)
+    def _state(self, folded: Fold) -> LedgerState:
+        return LedgerState(folded.head, folded.n_trials, self._budget)

@@ -24,7 +24,6 @@ from quantlab_pipeline.research.backtest.blueprint import to_jsonl
 from quantlab_pipeline.storage.export import stream_days, write_frame
 from quantlab_pipeline.storage.manifests import partition_key
 from quantlab_pipeline.storage.objects import write_atomic
-from quantlab_pipeline.storage.project_lake import ledger_of
 
 DAY_FILES = ("events", "features_pt", "labels_fwd")
 
@@ -149,7 +148,7 @@ def _manifest_json(outcome: StudyOutcome, run_id: str) -> dict[str, Any]:
                     },
                 )
                 entry["partitions"][key] = manifest.fingerprint
-    ledger = ledger_of(outcome.market, outcome.study, outcome.data_root, outcome.clock).state()
+    ledger = outcome.ledger.state()
     return {
         "study": outcome.study.name,
         "study_hash": outcome.study.spec_hash(),

@@ -64,10 +64,17 @@ def _backlog(market: MarketSpec) -> dg.AssetsDefinition:
         project = lakes.project()
         study = project.study(context.partition_key)
         outcome = study_outcome(project, market, study, lakes.lake(market), lakes.data(), utc_now)
-        backlog = build_backlog(outcome.table("event_quality"), outcome.table("phase2_candidates"))
+        quality, candidates = outcome.table("event_quality"), outcome.table("phase2_candidates")
+        backlog = build_backlog(quality, candidates, outcome.trials)
         folder = market_root(lakes.data(), market.name) / "artifacts" / study.name
         write_atomic(folder / "research_backlog.csv", backlog.write_csv().encode())
-        return dg.MaterializeResult(metadata={"dagster/row_count": backlog.height})
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": backlog.height,
+                **dict(backlog["status"].value_counts(sort=True).iter_rows()),
+                "results recorded at": str(outcome.trials["recorded_at"].max() or "never"),
+            }
+        )
 
     return _asset
 

@@ -17,21 +17,27 @@ import polars as pl
 from quantlab_pipeline.core.clocks import Clock
 from quantlab_pipeline.core.tables import PartitionKind
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome, worst_by_item
+from quantlab_pipeline.defs.validation.assets import REFUSAL, SERVED
 from quantlab_pipeline.reports.board_data import (
     Board,
+    Budget,
     GateSummary,
     candidate_funnel,
     candidate_rows,
     scatter_points,
     summarise_gate,
 )
+from quantlab_pipeline.research.atlas.backlog import TRIALS
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.research.tables import JUDGED_TABLE
+from quantlab_pipeline.research.validation.family import event_type_of
 from quantlab_pipeline.storage.lake import Lake
-from quantlab_pipeline.storage.manifests import partition_key
+from quantlab_pipeline.storage.manifests import Manifest, partition_key
 from quantlab_pipeline.storage.project_lake import ledger_of
 from quantlab_pipeline.storage.spec_files import Project
+from quantlab_pipeline.storage.trial_fold import FREE_REVISIONS
+from quantlab_pipeline.storage.trial_ledger import FileTrialLedger
 from quantlab_pipeline.storage.verdicts import GateRecord
 
 
@@ -105,7 +111,6 @@ class StudyOutcome:
 
     def board(self, pages: Sequence[tuple[str, str]] = ()) -> Board:
         """The gate board's content. `pages` are title and file of the pages that lie beside it."""
-        ledger = ledger_of(self.market, self.study, self.data_root, self.clock).state()
         tested = self.candidates.filter(pl.col("p").is_not_null())
         return Board(
             self.study.name,
@@ -117,10 +122,64 @@ class StudyOutcome:
             candidate_rows(self.candidates, survivors=True, limit=25),
             candidate_rows(self.candidates, survivors=False, limit=15),
             scatter_points(self.candidates),
-            _first_step_z(self.project, ledger.budget) if tested.height else None,
-            (ledger.n_trials, ledger.budget),
+            self.budget.z_first if tested.height else None,
+            self.budget,
             tuple(pages),
+            self.refused,
         )
+
+    @cached_property
+    def ledger(self) -> FileTrialLedger:
+        """The trial ledger of the study's data lineage."""
+        return ledger_of(self.market, self.study, self.data_root, self.clock)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What the lineage's trials were spent on, now."""
+        account = self.ledger.account(self.study.name)
+        manifest = self._candidates_manifest
+        return Budget(
+            account.own,
+            account.distinct,
+            account.n_trials,
+            account.budget,
+            _first_step_z(self.project, account.budget),
+            0 if manifest is None else int(manifest.observed.get(SERVED, 0)),
+            account.revisions,
+            FREE_REVISIONS,
+        )
+
+    @property
+    def trials(self) -> pl.DataFrame:
+        """What the ledger holds of the study's candidates, oldest records first (`TRIALS`)."""
+        found = sorted(self.ledger.recorded(self.study.name).values(), key=lambda r: r.seq)
+        rows = [
+            (
+                event_type_of(r.result.candidate_id),
+                r.result.status,
+                r.result.p_value,
+                *r.days,
+                r.head,
+                r.recorded_at,
+            )
+            for r in found
+        ]
+        return pl.DataFrame(rows, schema=TRIALS, orient="row")
+
+    @property
+    def refused(self) -> str | None:
+        """Why the ledger took none of the candidates, with the remedy; None where it took them."""
+        manifest = self._candidates_manifest
+        refusal = None if manifest is None else manifest.notes.get(REFUSAL)
+        return None if refusal is None else str(refusal["told"])
+
+    @cached_property
+    def _candidates_manifest(self) -> Manifest | None:
+        """The manifest of `phase2_candidates`, if it is current."""
+        if not self.lake.is_current("phase2_candidates", self.study.name):
+            return None
+        key = partition_key("study", self.study.name)
+        return self.lake.manifests.current("phase2_candidates", key)
 
     def _facts(self) -> tuple[tuple[str, str], ...]:
         study = self.study

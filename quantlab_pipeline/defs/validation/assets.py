@@ -4,47 +4,100 @@ from __future__ import annotations
 
 import polars as pl
 
+from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate, Outcome
 from quantlab_pipeline.defs.events.assets import study_registry
 from quantlab_pipeline.defs.stage_run import Body, GateBody, Judged, Made, StageRun
+from quantlab_pipeline.research.validation.answers import (
+    NOTHING_SERVED,
+    Served,
+    answers_frame,
+    served_from,
+)
+from quantlab_pipeline.research.validation.companions import Measured
 from quantlab_pipeline.research.validation.evaluate import evaluate_family, question_of
 from quantlab_pipeline.research.validation.family import (
+    Registration,
     expand_family,
     register_family,
     results_of,
 )
 from quantlab_pipeline.research.validation.gate import judge_v1
 from quantlab_pipeline.research.validation.inputs import ValidationInputs
+from quantlab_pipeline.storage.lineage import dataset_hash
+from quantlab_pipeline.storage.manifests import partition_key
 from quantlab_pipeline.storage.project_lake import ledger_of
+from quantlab_pipeline.storage.trial_answers import AnsweredLedger
 from quantlab_pipeline.storage.trial_ledger import FileTrialLedger
+
+SERVED = "FAILs served"
+REFUSAL = "refused by the ledger"
+"""What the table's manifest says beside its rows, the second inside its fingerprint."""
 
 
 def phase2_candidates(run: StageRun) -> Made:
-    """The whole family: registered first, then measured, then its results put into the ledger."""
-    family = run.project.family(run.study.family)
-    costs = run.project.costs()
+    """The whole family: registered first, then measured, then its results put into the ledger.
+
+    What the ledger holds as a FAIL on the same inputs, by the same code, is served from it.
+    """
+    family, costs, gates = (
+        run.project.family(run.study.family),
+        run.project.costs(),
+        run.project.gates(),
+    )
     inputs = validation_inputs(run)
-    trials = ledger(run)
+    book = AnsweredLedger(ledger(run))
     candidates = expand_family(family, question_of(inputs), costs)
-    registration = register_family(trials, run.study.name, candidates)
+    data = dataset_hash(run.lineage()[partition_key("study", run.study.name)])
+    registration = register_family(book.ledger, run.study.name, family, candidates, data)
+    measured_from = digest([data, gates.v1, run.market.trial_budget])
+    falsified = None if registration.refused else book.falsified(measured_from)
+    served = NOTHING_SERVED if falsified is None else served_from(falsified)
+    kept: list[Measured] = []
     frame = evaluate_family(
         inputs,
         family,
         costs,
-        run.project.gates().v1,
+        gates.v1,
         run.market.trial_budget,
-        flags=run.project.gates().v1_flags,
-        companions=run.project.gates().v1_companions,
+        flags=gates.v1_flags,
+        companions=gates.v1_companions,
         seed=run.seed,
         n_trials=registration.state.n_trials,
-        budget_spent=registration.budget_spent,
+        refused=registration.refused,
+        served=served,
+        keep=kept.append,
     )
-    if not registration.budget_spent:
-        trials.record(run.study.name, results_of(frame), {})
-    passed = frame.filter(pl.col("status") == Outcome.PASS.value)
-    spent = trials.state()
-    numbers = {"candidates": frame.height, "V1 passes": passed.height, "trials": spent.n_trials}
-    return Made(frame, numbers)
+    for measured in kept:
+        book.record(run.study.name, results_of(frame), measured_from, answers_frame(measured))
+    return _made(run, frame, registration, served)
+
+
+def _made(run: StageRun, frame: pl.DataFrame, registration: Registration, served: Served) -> Made:
+    """The table with what the ledger said. Why it refused belongs to what the table is."""
+    tested = frame.filter(pl.col("p").is_not_null())
+    n_served = tested.filter(pl.col("candidate_hash").is_in(list(served))).height
+    numbers = {
+        "candidates": frame.height,
+        "V1 passes": frame.filter(pl.col("status") == Outcome.PASS.value).height,
+        "trials": ledger(run).state().n_trials,
+        "trials counted": registration.state.n_trials,
+        "FAILs served from the ledger": n_served,
+    }
+    name = run.study.name
+    observed = {name: {SERVED: n_served}}
+    if registration.refused is None:
+        return Made(frame, numbers, observed=observed)
+    refusal = {
+        "reason": registration.refused,
+        "told": registration.told,
+        "missing": list(registration.missing),
+    }
+    shown = {
+        "refused": registration.told,
+        "missing candidates": ", ".join(registration.missing[:20]),
+    }
+    return Made(frame, {**numbers, **shown}, notes={name: {REFUSAL: refusal}}, observed=observed)
 
 
 def validation_inputs(run: StageRun) -> ValidationInputs:
@@ -74,13 +127,14 @@ def validation_inputs(run: StageRun) -> ValidationInputs:
         missing=missing,
         absent_datasets=run.absent_datasets,
         waived=run.waived_upstream(),
+        regimes=dict(registry.regimes),
     )
 
 
 def v1(run: StageRun) -> Judged:
-    """Gate V1 on every candidate, with the ledger's head as it was seen."""
+    """Gate V1 on every candidate, with the head of the ledger at the study's own results."""
     (study,) = run.partitions
-    state = ledger(run).state()
+    state = ledger(run).state_of(study)
     verdicts = judge_v1(run.own(), run.project.gates().v1, state)
     return Judged({study: verdicts}, state.head)
 

@@ -29,7 +29,7 @@ def walkforward(run: StageRun) -> Made:
         run.load("backtest_returns"),
         run.load("stress_results"),
         {t.name: t.family for t in run.project.events().event_types},
-        trials_of(candidates, ledger(run).state().n_trials, n_days),
+        trials_of(candidates, ledger(run).state_of(run.study.name).n_trials, n_days),
     )
     frame = build_walkforward(plans, trades, history, run.days, run.study.holdout_start, spec)
     return Made(frame, {"strategies": frame.height})

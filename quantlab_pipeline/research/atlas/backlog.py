@@ -1,6 +1,8 @@
 """The research backlog: what a study asked of each event type, what came of it, what comes next.
 
-Pure: from the study's tables to rows. A question that was never reached says so.
+Pure: from the study's tables and its trials in the ledger to rows. A question that was never
+reached says so; one that was falsified says on which days, and under which head of the ledger. Once
+its data, its specs or the code have changed, it is open again.
 """
 
 from __future__ import annotations
@@ -20,39 +22,69 @@ SCHEMA = {
     "best_q": pl.Float64,
     "mde80_bps": pl.Float64,
     "missing": pl.String,
+    "asked_from": pl.String,
+    "asked_until": pl.String,
+    "ledger_head": pl.String,
     "next_step": pl.String,
 }
+
+TRIALS = {
+    "event_type": pl.String,
+    "status": pl.String,
+    "p": pl.Float64,
+    "asked_from": pl.String,
+    "asked_until": pl.String,
+    "ledger_head": pl.String,
+    "recorded_at": pl.String,
+}
+"""Newest results of the study's candidates in the ledger; `recorded_at` is observed."""
+
+OPEN_AGAIN = "OPEN_AGAIN"
 
 _NEXT = {
     "SURVIVED": "execute it: bridge and walk-forward",
     "UNDERPOWERED": "collect more days or symbols; an effect of the size sought could not be seen",
     "FALSIFIED": "do not ask again on these days; new data re-opens the question",
+    OPEN_AGAIN: "what it was falsified on has changed: run the study",
     "NOT_EVALUABLE": "get the missing dataset, or mend the event's definition",
 }
 
 
 def build_backlog(
-    event_quality: pl.DataFrame | None, candidates: pl.DataFrame | None
+    event_quality: pl.DataFrame | None,
+    candidates: pl.DataFrame | None,
+    trials: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """One row per event type, sorted by name. Tables that were not reached are None."""
-    if event_quality is None:
-        return pl.DataFrame(schema=SCHEMA)
+    """One row per event type, sorted by name. Tables that are not current are None.
+
+    `trials` has the columns of `TRIALS`: what the ledger remembers when the tables are gone.
+    """
+    remembered = pl.DataFrame(schema=TRIALS) if trials is None else trials
+    missing = dict.fromkeys(remembered["event_type"])
+    if event_quality is not None:
+        missing = dict(event_quality.select("event_type", "missing_dataset").iter_rows())
     rows = []
-    for quality in event_quality.sort("event_type").iter_rows(named=True):
-        name = quality["event_type"]
+    for name in sorted(missing):
         mine = None
         if candidates is not None:
             mine = candidates.filter(pl.col("event_type") == name)
-        rows.append(_row(name, quality["missing_dataset"], mine))
+        known = remembered.filter(pl.col("event_type") == name)
+        rows.append(_row(name, missing[name], mine, known))
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
-def _row(name: str, missing: str | None, mine: pl.DataFrame | None) -> dict[str, object]:
+def _row(
+    name: str, missing: str | None, mine: pl.DataFrame | None, known: pl.DataFrame
+) -> dict[str, object]:
     tested = None if mine is None else mine.filter(pl.col("p").is_not_null())
     best = None
     if tested is not None and tested.height:
         best = tested.sort("p", "candidate_id").row(0, named=True)
     status = _status(mine, tested)
+    answered = known.filter(pl.col("p").is_not_null())
+    if mine is None and _status(known, answered) == "FALSIFIED":
+        status = OPEN_AGAIN
+    last = answered.row(-1, named=True) if answered.height else {}
     return {
         "event_type": name,
         "claim": f"after {name}, returns net of cost differ from the symbols' own drift",
@@ -64,6 +96,9 @@ def _row(name: str, missing: str | None, mine: pl.DataFrame | None) -> dict[str,
         "best_q": best and best["q_bh"],
         "mde80_bps": best and best["mde80_bps"],
         "missing": missing,
+        "asked_from": last.get("asked_from"),
+        "asked_until": last.get("asked_until"),
+        "ledger_head": last.get("ledger_head"),
         "next_step": _NEXT.get(status, "run the study"),
     }
 

@@ -6,7 +6,7 @@ Belongs here: the order of the work. The statistic lives in `cells` and the kern
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.verdicts import Outcome
 from quantlab_pipeline.research.validation import gate
+from quantlab_pipeline.research.validation.answers import NOTHING_SERVED, Served
 from quantlab_pipeline.research.validation.cells import (
     Workspace,
     choose,
@@ -56,7 +57,8 @@ UNTESTED: dict[str, Any] = {"n_events": 0, "n_dropped": 0, "active_days": 0, "n_
 
 def question_of(inputs: ValidationInputs) -> Question:
     """What the study asks, for `expand_family` and the ledger."""
-    return Question(inputs.event_specs, inputs.symbols, inputs.days[0], inputs.days[-1])
+    first, last = inputs.days[0], inputs.days[-1]
+    return Question(inputs.event_specs, inputs.symbols, first, last, inputs.regimes)
 
 
 def evaluate_family(
@@ -70,25 +72,33 @@ def evaluate_family(
     companions: CompanionSpec = DEFAULT_COMPANIONS,
     seed: int = 0,
     n_trials: int | None = None,
-    budget_spent: bool = False,
+    refused: str | None = None,
+    served: Served = NOTHING_SERVED,
+    keep: Callable[[Measured], None] | None = None,
 ) -> pl.DataFrame:
     """`phase2_candidates` of the study: one row per candidate of the whole family.
 
     `budget` is the number of tests that the lineage may make, and all that multiplicity counts.
     `flags` and `companions` change no verdict; `seed` is that of the bootstrap's draws,
     `n_trials` the ledger's (the family's size where there is none).
-    With `budget_spent` nothing is measured: a result that is not counted may not be seen. SpecError
-    if the gate's q is looser than the family's, under which its trials are registered.
+    `refused` is the reason for which the ledger did not take the family: nothing is measured then,
+    for a result that is not counted may not be seen. Candidates that are `served` are not measured
+    again. `keep` is given what was measured, the served ones among it. SpecError if the gate's q is
+    looser than the family's, under which its trials are registered.
     """
     _require_tight(thresholds, family)
     candidates = expand_family(family, question_of(inputs), costs)
     clean = not inputs.synthetic and not inputs.waived
-    if budget_spent:
-        measured = not_measured(candidates, gate.BUDGET_SPENT)
+    if refused is not None:
+        measured = not_measured(candidates, refused)
         return judge_family(measured, thresholds, budget, clean, flags)
     arrays = prepare(inputs, family, costs)
     reasons = reasons_of(inputs, family)
-    measured = measure_family(arrays, candidates, reasons, family, costs, thresholds, budget)
+    measured = measure_family(
+        arrays, candidates, reasons, family, costs, thresholds, budget, served
+    )
+    if keep is not None:
+        keep(measured)
     counted = len(candidates) if n_trials is None else n_trials
     measured = with_companions(measured, candidates, arrays, family, counted, companions, seed)
     judged = judge_rows(measured.rows, thresholds, budget, clean)
@@ -170,8 +180,12 @@ def measure_family(
     costs: CostModel,
     thresholds: V1Thresholds,
     budget: int,
+    served: Served = NOTHING_SERVED,
 ) -> Measured:
-    """Everything about every candidate that does not depend on the others, in their order."""
+    """Everything about every candidate that does not depend on the others, in their order.
+
+    A cell is measured unless all of its sides that are asked for are `served`.
+    """
     z_first = first_step_z(thresholds.q, budget)
     space = Workspace(arrays.paths.world.prices.shape[1])
     impact_y = costs.profiles[family.cost_profile].impact_y
@@ -182,6 +196,10 @@ def measure_family(
         reason = reasons[candidate.event_type, candidate.template.name]
         if reason is not None:
             rows.append(_untested(candidate, reason))
+            continue
+        if candidate.candidate_hash in served:
+            row, daily[k] = served[candidate.candidate_hash]
+            rows.append(dict(row))
             continue
         names = (candidate.event_type, candidate.bucket.name)
         key = (*names, candidate.horizon, candidate.template.name)

@@ -7,7 +7,7 @@ here reads a price.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -15,7 +15,15 @@ import polars as pl
 
 from quantlab_pipeline.core.errors import LedgerError
 from quantlab_pipeline.core.fingerprints import digest, short
-from quantlab_pipeline.core.ports import LedgerState, Trial, TrialLedger
+from quantlab_pipeline.core.ports import (
+    BUDGET_SPENT,
+    FAMILY_CHANGED,
+    FamilyRecord,
+    LedgerState,
+    Trial,
+    TrialLedger,
+    TrialResult,
+)
 from quantlab_pipeline.research.validation.schema import SIDES
 from quantlab_pipeline.research.validation.spec import (
     STATISTIC,
@@ -26,29 +34,36 @@ from quantlab_pipeline.research.validation.spec import (
 )
 from quantlab_pipeline.simulation.costs import CostModel
 
-BUDGET_SPENT = "BUDGET_SPENT"
+REFUSALS = (BUDGET_SPENT, FAMILY_CHANGED)
+"""Reasons for which the ledger takes no family, and nothing of it may be measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a study asks the family: event types with their canonical specs, universe, window.
 
-    `event_specs` maps each event type to its canonical document (or the digest of it). Days are
-    inclusive and end before the holdout.
+    `event_specs` maps each event type to its canonical document (or the digest of it), `regimes`
+    each regime's column to its own: what a bucket means depends on its feature and its edges. Days
+    are inclusive and end before the holdout.
     """
 
     event_specs: Mapping[str, Any]
     symbols: tuple[str, ...]
     first_day: date
     last_day: date
+    regimes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One cell of the grid and one side of it. `candidate_hash` is the trial's identity."""
+    """One cell of the grid and one side of it. `candidate_hash` is the trial's identity.
+
+    `rule_hash` leaves out of it what the rule is tried on: universe, window, statistic.
+    """
 
     candidate_id: str
     candidate_hash: str
+    rule_hash: str
     event_type: str
     bucket: Bucket
     horizon: str
@@ -58,10 +73,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """The ledger after a family was put to it; `budget_spent`: refused, and none of it is held."""
+    """The ledger after a family was put to it.
+
+    `refused` is the reason why it holds none of it, None where it took it; `told` says that to a
+    person, with the remedy, and `missing` names the candidates that the family lost.
+    """
 
     state: LedgerState
-    budget_spent: bool
+    refused: str | None = None
+    told: str = ""
+    missing: tuple[str, ...] = ()
 
 
 def expand_family(family: CandidateFamily, question: Question, costs: CostModel) -> list[Candidate]:
@@ -72,36 +93,41 @@ def expand_family(family: CandidateFamily, question: Question, costs: CostModel)
         "notional_usd": costs.notional_usd,
         "stress": costs.stress,
     }
-    common = {
-        "statistic": STATISTIC,
+    traded = {
         "delta_min": family.delta_min,
         "path": {"missing": family.max_missing_frac, "exit_gap_min": family.max_exit_gap_min},
-        "universe": sorted(question.symbols),
-        "window": [question.first_day, question.last_day],
         "cost": digest(profile),
     }
-    return list(_cells(family, question, digest(common)))
+    tried_on = {
+        "statistic": STATISTIC,
+        "universe": sorted(question.symbols),
+        "window": [question.first_day, question.last_day],
+    }
+    return list(_cells(family, question, digest(traded), digest({**traded, **tried_on})))
 
 
-def _cells(family: CandidateFamily, question: Question, common: str) -> Iterator[Candidate]:
+def _cells(
+    family: CandidateFamily, question: Question, traded: str, common: str
+) -> Iterator[Candidate]:
     for event_type in sorted(question.event_specs):
         event = digest({"type": event_type, "spec": question.event_specs[event_type]})
         for bucket in family.buckets:
+            context = _context(bucket, question.regimes)
             for horizon in family.horizons:
                 for template in family.templates:
                     cell = {
-                        "common": common,
+                        **context,
                         "event": event,
-                        "bucket": bucket,
                         "horizon_min": horizon_minutes(horizon),
                         "template": template,
                     }
                     for side in family.sides:
-                        identity = digest({**cell, "side": side})
+                        identity = digest({**cell, "common": common, "side": side})
                         words = (event_type, bucket.name, horizon, template.name, SIDES[side])
                         yield Candidate(
                             f"{'.'.join(words)}-{short(identity, 8)}",
                             identity,
+                            digest({**cell, "traded": traded, "side": side}),
                             event_type,
                             bucket,
                             horizon,
@@ -110,29 +136,52 @@ def _cells(family: CandidateFamily, question: Question, common: str) -> Iterator
                         )
 
 
+def _context(bucket: Bucket, regimes: Mapping[str, Any]) -> dict[str, Any]:
+    """The bucket with what its column means. All events together have no regime."""
+    if bucket.column is None:
+        return {"bucket": bucket}
+    return {"bucket": bucket, "regime": digest(regimes.get(bucket.column))}
+
+
+def event_type_of(candidate_id: str) -> str:
+    """The event type in a candidate's name."""
+    return candidate_id.partition(".")[0]
+
+
 def family_hash(candidates: Sequence[Candidate]) -> str:
-    """Digest of the whole family: a deleted, added or changed candidate changes it."""
+    """Digest of the whole grid: a deleted, added or changed candidate changes it."""
     return digest(sorted(c.candidate_hash for c in candidates))
 
 
 def register_family(
-    ledger: TrialLedger, study: str, candidates: Sequence[Candidate]
+    ledger: TrialLedger,
+    study: str,
+    family: CandidateFamily,
+    candidates: Sequence[Candidate],
+    dataset_hash: str,
 ) -> Registration:
     """Put every candidate into the ledger before any result exists.
 
-    A spent budget is a value, not an error: the family then is not evaluable. Any other LedgerError
-    (a changed family, a broken chain) goes to the caller.
+    A spent budget and a family that lost candidates after their results were seen are values, not
+    errors: the family then is not evaluable. Any other LedgerError (a broken chain) goes to the
+    caller.
     """
-    trials = [Trial(c.candidate_hash, c.candidate_id, None, None) for c in candidates]
+    record = FamilyRecord(
+        family.family_id, family.spec_hash(), family_hash(candidates), dataset_hash
+    )
+    trials = [Trial(c.candidate_hash, c.candidate_id, c.rule_hash) for c in candidates]
     try:
-        return Registration(ledger.register(study, family_hash(candidates), trials), False)
+        return Registration(ledger.register(study, record, trials))
     except LedgerError as error:
-        if error.fields.get("reason") != BUDGET_SPENT:
+        reason = error.fields.get("reason")
+        if reason not in REFUSALS:
             raise
-        return Registration(ledger.state(), True)
+        missing = tuple(error.fields.get("missing", ()))
+        return Registration(ledger.state(), reason, str(error), missing)
 
 
-def results_of(candidates: pl.DataFrame) -> list[Trial]:
-    """The results in `phase2_candidates` as trials for `TrialLedger.record`, sorted by id."""
+def results_of(candidates: pl.DataFrame) -> list[TrialResult]:
+    """The results in `phase2_candidates` for `TrialLedger.record`, sorted by id."""
     columns = ("candidate_hash", "candidate_id", "p", "status")
-    return [Trial(*row) for row in candidates.sort("candidate_id").select(columns).iter_rows()]
+    rows = candidates.sort("candidate_id").select(columns).iter_rows()
+    return [TrialResult(*row) for row in rows]

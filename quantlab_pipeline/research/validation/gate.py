@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from quantlab_pipeline.core import ports
 from quantlab_pipeline.core.ports import LedgerState
 from quantlab_pipeline.core.verdicts import ItemVerdict, Outcome
 from quantlab_pipeline.research.validation.spec import V1Thresholds
@@ -25,8 +26,9 @@ CAPACITY = "CAPACITY"
 NO_EVENTS = "NO_EVENTS"
 E1_NOT_PASSED = "E1_NOT_PASSED"
 DATASET_ABSENT = "DATASET_ABSENT"
-BUDGET_SPENT = "BUDGET_SPENT"
+BUDGET_SPENT = ports.BUDGET_SPENT
 BUDGET_CHANGED = "BUDGET_CHANGED"
+FAMILY_CHANGED = ports.FAMILY_CHANGED
 
 THIN = 1e6
 """Added to the rank of a candidate with too few events or days."""

@@ -45,7 +45,7 @@ class ValidationInputs:
     types that E-1 admits; `missing` maps a type to the dataset it lacks; `absent_datasets` are the
     tables that the market does not have. `bars_perp` may reach back before `days`, for trailing
     liquidity. `tob_1m_agg`, `funding` and `mark_index` may be empty. `waived` says that something
-    upstream was admitted by a waiver.
+    upstream was admitted by a waiver. `regimes` maps each regime's column to its document.
     """
 
     events: pl.DataFrame
@@ -62,6 +62,7 @@ class ValidationInputs:
     missing: Mapping[str, str] = field(default_factory=dict)
     absent_datasets: tuple[str, ...] = ()
     waived: bool = False
+    regimes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,7 +228,7 @@ def test_what_cannot_be_tested_is_listed_with_its_reason(inputs):
 
 
 def test_a_spent_budget_shows_no_result(inputs):
-    frame = _evaluate(inputs, budget_spent=True)
+    frame = _evaluate(inputs, refused="BUDGET_SPENT")
     PHASE2_CANDIDATES.validate(frame)
     assert frame["reason_codes"].unique().to_list() == ["BUDGET_SPENT"]
     assert frame["gross_bps"].null_count() == frame.height

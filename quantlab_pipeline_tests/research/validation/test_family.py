@@ -8,9 +8,10 @@ from datetime import date
 import pytest
 
 from quantlab_pipeline.core.errors import LedgerError
-from quantlab_pipeline.core.ports import LedgerState
+from quantlab_pipeline.core.ports import FamilyRecord, LedgerState
 from quantlab_pipeline.research.validation.family import (
     Question,
+    event_type_of,
     expand_family,
     family_hash,
     register_family,
@@ -29,13 +30,18 @@ class MemoryLedger:
     def state(self):
         return LedgerState(f"head-{self.calls}", len(self.seen), self.budget)
 
-    def register(self, _study, _family, trials):
+    def register(self, _study, family, trials):
+        self.family = family
         new = [t for t in trials if t.candidate_hash not in self.seen]
         if len(self.seen) + len(new) > self.budget:
             raise LedgerError("The budget is spent.", "Take fresh dates.", reason="BUDGET_SPENT")
         self.seen.update({t.candidate_hash: t for t in new})
         self.calls += 1
         return self.state()
+
+
+def _register(ledger, candidates):
+    return register_family(ledger, "study", builders.shipped_family(), candidates, "sha256:data")
 
 
 def _expand(family=None, question=QUESTION, costs=None):
@@ -73,16 +79,79 @@ def test_a_name_says_what_is_traded():
 
 def test_registering_again_adds_nothing():
     ledger, candidates = MemoryLedger(500), _expand()
-    assert register_family(ledger, "study", candidates).state.n_trials == 400
-    again = register_family(ledger, "study", candidates)
-    assert (again.state.n_trials, again.budget_spent) == (400, False)
+    assert _register(ledger, candidates).state.n_trials == 400
+    again = _register(ledger, candidates)
+    assert (again.state.n_trials, again.refused) == (400, None)
 
 
-def test_a_spent_budget_is_a_value_and_other_faults_are_not():
+def test_a_registration_names_the_document_the_grid_and_the_data():
+    ledger, candidates = MemoryLedger(500), _expand()
+    _register(ledger, candidates)
+    family = builders.shipped_family()
+    assert ledger.family == FamilyRecord(
+        family.family_id, family.spec_hash(), family_hash(candidates), "sha256:data"
+    )
+
+
+def test_a_refused_family_is_a_value_and_other_faults_are_not():
     ledger = MemoryLedger(10)
-    refused = register_family(ledger, "study", _expand())
-    assert refused.budget_spent
+    refused = _register(ledger, _expand())
+    assert refused.refused == "BUDGET_SPENT"
+    assert "fresh dates" in refused.told
     assert refused.state.n_trials == 0
+    lost = LedgerError("Lost.", "Put them back.", reason="FAMILY_CHANGED", missing=["a", "b"])
+    ledger.register = lambda *_: (_ for _ in ()).throw(lost)
+    changed = _register(ledger, _expand())
+    assert (changed.refused, changed.missing) == ("FAMILY_CHANGED", ("a", "b"))
+    assert changed.told == "Lost. Put them back."
     ledger.register = lambda *_: (_ for _ in ()).throw(LedgerError("Broken.", "Mend it."))
     with pytest.raises(LedgerError, match="Broken"):
-        register_family(ledger, "study", _expand())
+        _register(ledger, _expand())
+
+
+EDGES = {"vol_regime": {"edges": [0.3, 0.7]}, "liq_regime": {"edges": [0.5]}}
+
+
+def _hashes(candidates, column):
+    return {c.candidate_hash for c in candidates if c.bucket.column == column}
+
+
+def test_the_edges_of_a_regime_are_part_of_its_own_buckets_identity_and_of_no_other():
+    before = _expand(question=replace(QUESTION, regimes=EDGES))
+    moved = {**EDGES, "vol_regime": {"edges": [0.3, 0.8]}}
+    after = _expand(question=replace(QUESTION, regimes=moved))
+    for column in (None, "liq_regime"):
+        assert _hashes(before, column) == _hashes(after, column) != set()
+    assert not _hashes(before, "vol_regime") & _hashes(after, "vol_regime")
+    assert len(_hashes(after, "vol_regime")) == len(_hashes(before, "vol_regime")) > 0
+
+
+def _rules(**changes):
+    return {c.rule_hash for c in _expand(**changes)}
+
+
+def test_a_rule_is_the_same_on_other_days_and_symbols_and_another_where_the_trade_is():
+    question = replace(QUESTION, regimes=EDGES)
+    rules = _rules(question=question)
+    assert len(rules) == len(_expand())
+    for same in (
+        replace(question, first_day=date(2025, 1, 2), last_day=date(2025, 2, 2)),
+        replace(question, symbols=("X", "Z")),
+    ):
+        assert _rules(question=same) == rules
+    family = builders.shipped_family()
+    for other in (
+        {"question": replace(question, event_specs={"a": {"v": 2}, "b": {"v": 2}})},
+        {"question": question, "family": family.model_copy(update={"delta_min": 2})},
+        {"question": question, "family": family.model_copy(update={"max_exit_gap_min": 2})},
+        {"question": question, "costs": builders.cost_model(fee_bps=9.0)},
+    ):
+        assert not _rules(**other) & rules
+    moved = _rules(question=replace(question, regimes={**EDGES, "vol_regime": {}}))
+    assert len(rules - moved) == 160, "two of five buckets"
+    fewer = _rules(question=question, family=family.model_copy(update={"horizons": ("1h", "4h")}))
+    assert fewer < rules
+
+
+def test_a_name_begins_with_its_event_type():
+    assert {event_type_of(c.candidate_id) for c in _expand()} == {"a", "b"}
