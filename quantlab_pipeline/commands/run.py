@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rich.markup import escape
@@ -115,7 +115,6 @@ def summary(session: Session, outcome: StudyOutcome) -> dict[str, Any]:
             }
             for g in outcome.gates
         ],
-        "trials": {**asdict(outcome.budget), "left": outcome.budget.left},
         "artifacts": str(artifacts),
         "manifest": str(artifacts / "run_manifest.json"),
     }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from quantlab_pipeline.commands.run import gates_command
+from quantlab_pipeline.commands.session import Session
+from quantlab_pipeline.commands.why import why_command
 from quantlab_pipeline.core.errors import LedgerError
 from quantlab_pipeline.core.tables import TableSpec
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome
@@ -191,6 +196,13 @@ def test_candidates_changed_after_their_results_void_v1(house: World, change: st
     assert told.refused is not None
     assert "Put them back" in told.refused
     assert told.board().refused == told.refused
+    for command in (gates_command, lambda s, study: why_command(s, verdicts(house)[0].item, study)):
+        out = io.StringIO()
+        quiet = Console(file=io.StringIO())
+        command(
+            Session(house.project, house.data, utc_now, Console(file=out, width=500), quiet), NAME
+        )
+        assert out.getvalue().count("Put them back") == 1, "the remedy is told once"
     (house.root / "specs" / f"{document}.yaml").write_text(content)
     assert validation.REFUSAL not in ask(house).notes
     assert failed(house) > 0

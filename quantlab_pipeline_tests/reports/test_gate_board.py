@@ -11,6 +11,7 @@ import pytest
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome
 from quantlab_pipeline.reports.board_data import (
     Board,
+    Budget,
     candidate_funnel,
     candidate_rows,
     scatter_points,
@@ -61,8 +62,39 @@ def _board() -> Board:
         rejects=candidate_rows(candidates, survivors=False, limit=20),
         points=scatter_points(candidates),
         z_threshold=4.26,
-        budget=(3, 10_000),
+        budget=BUDGET,
     )
+
+
+BUDGET = Budget(
+    own=4_800, distinct=7_200, spent=7_500, total=10_000, z_first=4.26, served=120, revisions=4,
+    free_revisions=3,
+)  # fmt: skip
+
+
+def test_the_budget_is_drawn_to_scale_and_told_in_words() -> None:
+    page = render_gate_board(_board())
+    drawn = page.partition('class="budget"')[2].partition("</div>")[0]
+    widths = [float(w) for w in re.findall(r"width:([\d.]+)%", drawn)]
+    assert widths == [48.0, 24.0, 3.0, 25.0]
+    assert BUDGET.left == 2_500
+    told = BUDGET.sentence()
+    assert told in page, "for those who do not see the bar"
+    for figure in ("4,800 by this study", "7,500 of 10,000", "2,500 left", "z 4.26", "120 FAILs"):
+        assert figure in told
+
+
+def test_a_budget_that_was_lowered_below_what_is_spent_leaves_nothing() -> None:
+    over = replace(BUDGET, total=5_000)
+    assert over.left == 0
+    assert sum(share for _, _, share in over.parts) == pytest.approx(100.0)
+
+
+def test_a_family_that_the_ledger_refused_is_told_with_its_remedy() -> None:
+    told = "Study x lacks <3> candidates. Put them back."
+    page = render_gate_board(replace(_board(), refused=told))
+    assert page.count("Study x lacks &lt;3&gt; candidates. Put them back.") == 1
+    assert "The trial ledger took none" not in render_gate_board(_board())
 
 
 def test_a_gate_in_a_line() -> None:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from quantlab_pipeline.core.verdicts import ADMITTED, Outcome
-from quantlab_pipeline.research.atlas.backlog import SCHEMA, build_backlog
+from quantlab_pipeline.research.atlas.backlog import SCHEMA, TRIALS, build_backlog
 
 COLUMNS = {
     "event_type": pl.String,
@@ -64,6 +64,45 @@ def test_the_best_candidate_is_the_one_of_smallest_p_then_name() -> None:
     assert row["best_candidate"] == "b"
     figures = (row["best_net_bps"], row["best_q"], row["mde80_bps"])
     assert figures == pytest.approx((-1.8, 0.4, 10.0))
+
+
+def trials(*rows: tuple[str, str, float | None], head: str = "blake3:1") -> pl.DataFrame:
+    """From (event type, status, p): what the ledger holds."""
+    whole = [(*row, "2026-01-01", "2026-01-31", head, "2026-02-01T00:00") for row in rows]
+    return pl.DataFrame(whole, schema=TRIALS, orient="row")
+
+
+def test_what_was_falsified_names_its_days_and_the_ledger_s_head() -> None:
+    told = build_backlog(
+        quality("jump", "calm"),
+        candidates(("jump", "c", "FAIL", 0.4)),
+        trials(("jump", "FAIL", 0.4)),
+    )
+    calm, jump = told.iter_rows(named=True)
+    assert jump["status"] == "FALSIFIED"
+    assert (jump["asked_from"], jump["asked_until"]) == ("2026-01-01", "2026-01-31")
+    assert jump["ledger_head"] == "blake3:1"
+    assert calm["ledger_head"] is None
+
+
+@pytest.mark.parametrize("known", [quality("jump"), None])
+def test_what_was_falsified_on_other_data_or_by_other_code_is_open_again(
+    known: pl.DataFrame | None,
+) -> None:
+    """Tables that are not current are None; the ledger remembers."""
+    row = build_backlog(known, None, trials(("jump", "FAIL", 0.4))).row(0, named=True)
+    assert (row["event_type"], row["status"]) == ("jump", "OPEN_AGAIN")
+    assert "run the study" in row["next_step"]
+    assert row["ledger_head"] == "blake3:1"
+
+
+@pytest.mark.parametrize(
+    "tried",
+    [("jump", "PASS", 1e-6), ("jump", "UNDERPOWERED", 0.4), ("jump", "NOT_EVALUABLE", None)],
+)
+def test_what_was_not_falsified_is_not_opened_again(tried: tuple[str, str, float | None]) -> None:
+    row = build_backlog(None, None, trials(tried)).row(0, named=True)
+    assert row["status"] == "NOT_REACHED"
 
 
 def test_a_question_that_was_not_reached_says_so() -> None:
