@@ -37,6 +37,7 @@ from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.research.tables import COOLDOWN_LOOKBACK_DAYS
 from quantlab_pipeline.research.validation.evaluate import evaluate_family
+from quantlab_pipeline.research.validation.family import canonical_events, definitions
 from quantlab_pipeline.research.validation.gate import judge_v1
 from quantlab_pipeline.research.validation.inputs import ValidationInputs
 from quantlab_pipeline.research.validation.spec import CandidateFamily
@@ -162,7 +163,7 @@ def run_in_memory(
     )  # fmt: skip
     e1 = judge_e1(quality, documents.gates.e1)
     progress(STAGES[3], 4, len(STAGES))
-    received = _received(inputs, events, features, registry, e1, study, absent)
+    received = _received(inputs, events, features, documents, e1, study, absent)
     candidates = evaluate_family(
         received,
         documents.family,
@@ -246,12 +247,13 @@ def _received(
     inputs: FeatureInputs,
     events: pl.DataFrame,
     features: pl.DataFrame,
-    registry: EventRegistry,
+    documents: Documents,
     e1: list[ItemVerdict],
     study: StudySpec,
     absent: tuple[str, ...],
 ) -> ValidationInputs:
     """What validation receives: the tables, and what E-1 said of each event type."""
+    registry = documents.events.only(study.event_types)
     missing = {
         verdict.item: code.split(":", 1)[1]
         for verdict in e1
@@ -267,8 +269,8 @@ def _received(
         mark_index=inputs.mark_index,
         days=study.evaluation_days,
         symbols=study.symbols,
-        event_specs={t.name: t for t in registry.event_types},
-        regimes=dict(registry.regimes),
+        event_specs=canonical_events(registry, documents.features),
+        definitions=definitions(registry, documents.features, documents.family, documents.costs),
         admitted=tuple(sorted(v.item for v in e1 if v.outcome in ADMITTED)),
         synthetic=True,
         missing=missing,

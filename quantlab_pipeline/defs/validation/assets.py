@@ -18,6 +18,8 @@ from quantlab_pipeline.research.validation.companions import Measured
 from quantlab_pipeline.research.validation.evaluate import evaluate_family, question_of
 from quantlab_pipeline.research.validation.family import (
     Registration,
+    canonical_events,
+    definitions,
     expand_family,
     register_family,
     results_of,
@@ -102,7 +104,7 @@ def _made(run: StageRun, frame: pl.DataFrame, registration: Registration, served
 
 def validation_inputs(run: StageRun) -> ValidationInputs:
     """The study's tables before its holdout, and what E-1 said of each event type."""
-    registry = study_registry(run)
+    registry, features = study_registry(run), run.project.features()
     (study,) = run.partitions
     verdicts = {v.item: v for v in run.verdicts(Gate.E1, study)}
     run.load("event_quality")  # refuses unless E-1's verdict is current and admits something
@@ -121,13 +123,15 @@ def validation_inputs(run: StageRun) -> ValidationInputs:
         mark_index=run.load("mark_index"),
         days=run.days,
         symbols=run.symbols,
-        event_specs={t.name: t for t in registry.event_types},
+        event_specs=canonical_events(registry, features),
         admitted=tuple(sorted(n for n, v in verdicts.items() if v.outcome in ADMITTED)),
         synthetic=run.market.synthetic,
         missing=missing,
         absent_datasets=run.absent_datasets,
         waived=run.waived_upstream(),
-        regimes=dict(registry.regimes),
+        definitions=definitions(
+            registry, features, run.project.family(run.study.family), run.project.costs()
+        ),
     )
 
 

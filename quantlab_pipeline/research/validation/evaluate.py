@@ -58,7 +58,7 @@ UNTESTED: dict[str, Any] = {"n_events": 0, "n_dropped": 0, "active_days": 0, "n_
 def question_of(inputs: ValidationInputs) -> Question:
     """What the study asks, for `expand_family` and the ledger."""
     first, last = inputs.days[0], inputs.days[-1]
-    return Question(inputs.event_specs, inputs.symbols, first, last, inputs.regimes)
+    return Question(inputs.event_specs, inputs.symbols, first, last, inputs.definitions)
 
 
 def evaluate_family(

@@ -6,7 +6,7 @@ here reads a price.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -24,6 +24,9 @@ from quantlab_pipeline.core.ports import (
     TrialLedger,
     TrialResult,
 )
+from quantlab_pipeline.core.spec import Spec
+from quantlab_pipeline.research.events.spec import EventRegistry
+from quantlab_pipeline.research.features.spec import FeatureSpecs
 from quantlab_pipeline.research.validation.schema import SIDES
 from quantlab_pipeline.research.validation.spec import (
     STATISTIC,
@@ -42,16 +45,16 @@ REFUSALS = (BUDGET_SPENT, FAMILY_CHANGED)
 class Question:
     """What a study asks the family: event types with their canonical specs, universe, window.
 
-    `event_specs` maps each event type to its canonical document (or the digest of it), `regimes`
-    each regime's column to its own: what a bucket means depends on its feature and its edges. Days
-    are inclusive and end before the holdout.
+    `event_specs` maps each event type to its canonical document (or the digest of it),
+    `definitions` each column that the family names to its own: a regime's feature and edges, a
+    feature's making. Days are inclusive and end before the holdout.
     """
 
     event_specs: Mapping[str, Any]
     symbols: tuple[str, ...]
     first_day: date
     last_day: date
-    regimes: Mapping[str, Any] = field(default_factory=dict)
+    definitions: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,39 @@ class Registration:
     missing: tuple[str, ...] = ()
 
 
+def canonical_events(registry: EventRegistry, features: FeatureSpecs) -> dict[str, Any]:
+    """Each event type as it is asked about: its document, and the making of what it reads.
+
+    Without a word of explanation: a sentence that is put better is no other trial.
+    """
+    return {
+        t.name: {"type": _bare(t), "features": _made(features, t.required_fields)}
+        for t in registry.event_types
+    }
+
+
+def definitions(
+    registry: EventRegistry, features: FeatureSpecs, family: CandidateFamily, costs: CostModel
+) -> dict[str, Any]:
+    """What the columns are that the family and the cost model name: regimes and features."""
+    regimes: dict[str, Any] = {
+        column: {"regime": _bare(regime), "features": _made(features, regime.columns)}
+        for column, regime in registry.regimes.named().items()
+    }
+    read = sorted({*family.features(), *costs.stress})
+    return {**regimes, **{name: _made(features, [name]) for name in read}}
+
+
+def _made(features: FeatureSpecs, names: Collection[str]) -> dict[str, Any]:
+    """How features are made, and those that they are made of; an unknown one has no making."""
+    known = [name for name in names if name in features.features]
+    return {name: _bare(spec) for name, spec in features.only(known).features.items()}
+
+
+def _bare(spec: Spec) -> dict[str, Any]:
+    return spec.model_dump(exclude={"meaning"})
+
+
 def expand_family(family: CandidateFamily, question: Question, costs: CostModel) -> list[Candidate]:
     """Every candidate, in a fixed order: event type, bucket, horizon, template, side."""
     profile = {
@@ -92,6 +128,7 @@ def expand_family(family: CandidateFamily, question: Question, costs: CostModel)
         "terms": costs.profiles[family.cost_profile],
         "notional_usd": costs.notional_usd,
         "stress": costs.stress,
+        "stress_read": {name: question.definitions.get(name) for name in costs.stress},
     }
     traded = {
         "delta_min": family.delta_min,
@@ -112,7 +149,7 @@ def _cells(
     for event_type in sorted(question.event_specs):
         event = digest({"type": event_type, "spec": question.event_specs[event_type]})
         for bucket in family.buckets:
-            context = _context(bucket, question.regimes)
+            context = _context(bucket, question.definitions)
             for horizon in family.horizons:
                 for template in family.templates:
                     cell = {
@@ -120,6 +157,7 @@ def _cells(
                         "event": event,
                         "horizon_min": horizon_minutes(horizon),
                         "template": template,
+                        "read": question.definitions.get(template.feature or ""),
                     }
                     for side in family.sides:
                         identity = digest({**cell, "common": common, "side": side})
@@ -136,11 +174,11 @@ def _cells(
                         )
 
 
-def _context(bucket: Bucket, regimes: Mapping[str, Any]) -> dict[str, Any]:
+def _context(bucket: Bucket, definitions: Mapping[str, Any]) -> dict[str, Any]:
     """The bucket with what its column means. All events together have no regime."""
     if bucket.column is None:
         return {"bucket": bucket}
-    return {"bucket": bucket, "regime": digest(regimes.get(bucket.column))}
+    return {"bucket": bucket, "regime": digest(definitions.get(bucket.column))}
 
 
 def event_type_of(candidate_id: str) -> str:

@@ -41,11 +41,12 @@ REGIMES = ("vol_regime", "liq_regime")
 class ValidationInputs:
     """The tables of one study, cut before its holdout, and what the gates upstream said.
 
-    `event_specs` maps every event type of the study to its canonical document. `admitted` are the
+    `event_specs` maps every event type of the study to its canonical document, `definitions` every
+    column that the family names to its own (`family.definitions`). `admitted` are the
     types that E-1 admits; `missing` maps a type to the dataset it lacks; `absent_datasets` are the
     tables that the market does not have. `bars_perp` may reach back before `days`, for trailing
     liquidity. `tob_1m_agg`, `funding` and `mark_index` may be empty. `waived` says that something
-    upstream was admitted by a waiver. `regimes` maps each regime's column to its document.
+    upstream was admitted by a waiver.
     """
 
     events: pl.DataFrame
@@ -62,7 +63,7 @@ class ValidationInputs:
     missing: Mapping[str, str] = field(default_factory=dict)
     absent_datasets: tuple[str, ...] = ()
     waived: bool = False
-    regimes: Mapping[str, Any] = field(default_factory=dict)
+    definitions: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
+import yaml
 
 from quantlab_pipeline.core.errors import LedgerError
 from quantlab_pipeline.core.ports import FamilyRecord, LedgerState
+from quantlab_pipeline.research.events.spec import EventRegistry
+from quantlab_pipeline.research.features.spec import FeatureSpecs
 from quantlab_pipeline.research.validation.family import (
     Question,
+    canonical_events,
+    definitions,
     event_type_of,
     expand_family,
     family_hash,
@@ -117,9 +123,9 @@ def _hashes(candidates, column):
 
 
 def test_the_edges_of_a_regime_are_part_of_its_own_buckets_identity_and_of_no_other():
-    before = _expand(question=replace(QUESTION, regimes=EDGES))
+    before = _expand(question=replace(QUESTION, definitions=EDGES))
     moved = {**EDGES, "vol_regime": {"edges": [0.3, 0.8]}}
-    after = _expand(question=replace(QUESTION, regimes=moved))
+    after = _expand(question=replace(QUESTION, definitions=moved))
     for column in (None, "liq_regime"):
         assert _hashes(before, column) == _hashes(after, column) != set()
     assert not _hashes(before, "vol_regime") & _hashes(after, "vol_regime")
@@ -131,7 +137,7 @@ def _rules(**changes):
 
 
 def test_a_rule_is_the_same_on_other_days_and_symbols_and_another_where_the_trade_is():
-    question = replace(QUESTION, regimes=EDGES)
+    question = replace(QUESTION, definitions=EDGES)
     rules = _rules(question=question)
     assert len(rules) == len(_expand())
     for same in (
@@ -147,10 +153,96 @@ def test_a_rule_is_the_same_on_other_days_and_symbols_and_another_where_the_trad
         {"question": question, "costs": builders.cost_model(fee_bps=9.0)},
     ):
         assert not _rules(**other) & rules
-    moved = _rules(question=replace(question, regimes={**EDGES, "vol_regime": {}}))
+    moved = _rules(question=replace(question, definitions={**EDGES, "vol_regime": {}}))
     assert len(rules - moved) == 160, "two of five buckets"
     fewer = _rules(question=question, family=family.model_copy(update={"horizons": ("1h", "4h")}))
     assert fewer < rules
+
+
+@pytest.fixture(scope="module")
+def documents():
+    """The repository's registry and features."""
+    return load("event_registry", EventRegistry), load("feature_specs", FeatureSpecs)
+
+
+def load(name, model):
+    path = Path(__file__).parents[3] / "specs" / f"{name}.yaml"
+    return model.model_validate(yaml.safe_load(path.read_text()))
+
+
+def asked(registry, features, family=None):
+    """The shipped study's candidates under these documents."""
+    family, costs = family or builders.shipped_family(), builders.cost_model()
+    question = replace(
+        QUESTION,
+        event_specs=canonical_events(registry, features),
+        definitions=definitions(registry, features, family, costs),
+    )
+    return expand_family(family, question, costs)
+
+
+def changed(before, after):
+    """Names, without their hash, of the candidates whose identity is another."""
+    kept = {c.candidate_hash for c in after}
+    return [c.candidate_id.rpartition("-")[0] for c in before if c.candidate_hash not in kept]
+
+
+def test_another_edge_of_a_shipped_regime_asks_its_own_buckets_anew(documents):
+    registry, features = documents
+    regime = registry.regimes.vol_regime
+    edges = regime.edges.model_copy(update={"at": (0.3, 0.7)})
+    regimes = registry.regimes.model_copy(
+        update={"vol_regime": regime.model_copy(update={"edges": edges})}
+    )
+    moved = registry.model_copy(update={"regimes": regimes})
+    before = asked(*documents)
+    names = changed(before, asked(moved, features))
+    assert {n.split(".")[1] for n in names} == {"vol_low", "vol_high"}
+    assert len(names) == 2 * len(before) // 5
+
+
+def remade(features, name, **update):
+    """`features` with one of them made otherwise."""
+    spec = features.features[name].model_copy(update=update)
+    return features.model_copy(update={"features": {**features.features, name: spec}})
+
+
+@pytest.mark.parametrize(
+    ("feature", "asks_anew"),
+    [
+        ("spread_ratio_1h", lambda n: n[0] in {"spread_blowout", "depth_collapse"}),
+        ("rv_1h_rank_7d", lambda n: n[1].startswith("vol_")),
+        ("ret_1h_bps", lambda n: n[3] == "mean_reversion"),
+        ("range_pos_1d", lambda n: n[3] == "breakout"),
+    ],
+)
+def test_a_feature_made_otherwise_asks_anew_what_reads_it(documents, feature, asks_anew):
+    registry, features = documents
+    before = asked(*documents)
+    names = changed(before, asked(registry, remade(features, feature, min_valid=7)))
+    wanted = [n for n in _words(before) if asks_anew(n) or _reads(registry, n[0], feature)]
+    assert [tuple(n.split(".")) for n in names] == wanted
+    assert 0 < len(names) < len(before)
+
+
+def _words(candidates):
+    return [tuple(c.candidate_id.rpartition("-")[0].split(".")) for c in candidates]
+
+
+def _reads(registry, event_type, feature):
+    (spec,) = (t for t in registry.event_types if t.name == event_type)
+    return feature in spec.required_fields
+
+
+def test_what_a_feature_is_made_of_counts_and_a_better_sentence_does_not(documents):
+    registry, features = documents
+    base = features.features["rv_1h_rank_7d"].sources[0][1]
+    names = changed(asked(*documents), asked(registry, remade(features, base, min_valid=7)))
+    assert {n.split(".")[1] for n in names} >= {"vol_low", "vol_high"}
+    told = [t.model_copy(update={"meaning": "Put better."}) for t in registry.event_types]
+    explained = registry.model_copy(update={"event_types": tuple(told)})
+    better = remade(features, "ret_1h_bps", meaning="The last hour's return, put better.")
+    assert not changed(asked(*documents), asked(explained, better))
 
 
 def test_a_name_begins_with_its_event_type():
