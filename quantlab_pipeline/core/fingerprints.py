@@ -90,6 +90,11 @@ def short(tagged_digest: str, length: int = 12) -> str:
 
 def chain(previous: str, record: Any) -> str:
     """`blake3:<hex>` that binds `record` to everything before it."""
+    return chain_bytes(previous, canonical_bytes(record))
+
+
+def chain_bytes(previous: str, record: bytes) -> str:
+    """`chain` of a record whose canonical bytes are at hand."""
     from blake3 import blake3
 
-    return "blake3:" + blake3(previous.encode() + b"\n" + canonical_bytes(record)).hexdigest()
+    return "blake3:" + blake3(previous.encode() + b"\n" + record).hexdigest()

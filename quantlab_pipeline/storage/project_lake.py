@@ -50,7 +50,7 @@ class ProjectKeys:
 
     def lock_hash(self) -> str:
         """Digest of the pinned dependencies; of nothing where the package has no lock beside it."""
-        return _lock_hash()
+        return lock_hash()
 
     def _hash(self, name: str, partition: str) -> str:
         if name == "market":
@@ -85,7 +85,8 @@ class ProjectKeys:
 
 
 @cache
-def _lock_hash() -> str:
+def lock_hash() -> str:
+    """Digest of the pinned dependencies; of nothing where the package has no lock beside it."""
     lock = Path(__file__).resolve().parents[2] / "requirements.lock"
     return digest_bytes(lock.read_bytes() if lock.is_file() else b"")
 

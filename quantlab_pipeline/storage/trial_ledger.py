@@ -56,6 +56,7 @@ from quantlab_pipeline.storage.trial_fold import (
 )
 
 UNREGISTERED = "UNREGISTERED"
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +234,10 @@ class FileTrialLedger:
     def _require_unchanged(self, folded: Fold, study: str, trials: Sequence[Trial]) -> None:
         missing = folded.missing(study, trials)
         if missing:
+            more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
             raise LedgerError(
                 f"Study {study} has seen the results of {len(missing)} candidates that its family "
-                "lacks now.",
+                f"lacks now: {', '.join(missing[:_NAMED])}{more}.",
                 "Put them back (adding others is allowed and spends budget), or ask the changed "
                 "question as a study of another name, on days that no trial has seen.",
                 reason=FAMILY_CHANGED,

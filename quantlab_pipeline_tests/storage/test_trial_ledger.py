@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quantlab_pipeline.core.errors import LedgerError
+from quantlab_pipeline.core.fingerprints import canonical_bytes, chain
 from quantlab_pipeline.core.ports import (
     BUDGET_SPENT,
     FAMILY_CHANGED,
@@ -102,6 +103,7 @@ def test_a_family_that_lost_candidates_after_their_results_is_refused(tmp_path: 
         ledger(tmp_path).register("s", family("g"), trials("a", "c"))
     assert caught.value.fields["reason"] == FAMILY_CHANGED
     assert caught.value.fields["missing"] == ["b"], "a person knows it by its name"
+    assert "lacks now: b. Put them back" in str(caught.value)
     assert ledger(tmp_path).state() == before, "nothing of the changed family is held"
     assert ledger(tmp_path).register("s", family("g"), trials("a", "b", "c")).n_trials == 3
 
@@ -319,6 +321,17 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     book.register("t", family("g"), trials("c"))
     book.record("t", results("c", p=None), DATA)
     return root
+
+
+def test_a_line_is_canonical_json_and_the_chain_binds_its_body_and_place(written: Path) -> None:
+    head = GENESIS
+    for seq, line in enumerate(ledger(written).log.path.read_bytes().splitlines(), start=1):
+        record = json.loads(line)
+        assert canonical_bytes(record) == line
+        head = chain(head, {"body": record["body"], "seq": seq})
+        assert (record["hash"], record["seq"]) == (head, seq)
+        assert record["check"] == chain(head, record["observed"])
+    assert ledger(written).state().head == head
 
 
 def tampered(written: Path, root: Path, change: object) -> FileTrialLedger:

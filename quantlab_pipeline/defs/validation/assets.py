@@ -28,7 +28,7 @@ from quantlab_pipeline.research.validation.gate import judge_v1
 from quantlab_pipeline.research.validation.inputs import ValidationInputs
 from quantlab_pipeline.storage.lineage import dataset_hash
 from quantlab_pipeline.storage.manifests import partition_key
-from quantlab_pipeline.storage.project_lake import ledger_of
+from quantlab_pipeline.storage.project_lake import ledger_of, lock_hash
 from quantlab_pipeline.storage.trial_answers import AnsweredLedger
 from quantlab_pipeline.storage.trial_ledger import FileTrialLedger
 
@@ -52,7 +52,8 @@ def phase2_candidates(run: StageRun) -> Made:
     candidates = expand_family(family, question_of(inputs), costs)
     data = dataset_hash(run.lineage()[partition_key("study", run.study.name)])
     registration = register_family(book.ledger, run.study.name, family, candidates, data)
-    measured_from = digest([data, gates.v1, run.market.trial_budget])
+    # What a measurement depends on beside its candidate and the code.
+    measured_from = digest([data, gates.v1, run.market.trial_budget, lock_hash()])
     falsified = None if registration.refused else book.falsified(measured_from)
     served = NOTHING_SERVED if falsified is None else served_from(falsified)
     kept: list[Measured] = []
@@ -72,21 +73,23 @@ def phase2_candidates(run: StageRun) -> Made:
     )
     for measured in kept:
         book.record(run.study.name, results_of(frame), measured_from, answers_frame(measured))
-    return _made(run, frame, registration, served)
+    spent = book.ledger.state().n_trials
+    return _made(run.study.name, frame, registration, served, spent)
 
 
-def _made(run: StageRun, frame: pl.DataFrame, registration: Registration, served: Served) -> Made:
+def _made(
+    name: str, frame: pl.DataFrame, registration: Registration, served: Served, spent: int
+) -> Made:
     """The table with what the ledger said. Why it refused belongs to what the table is."""
     tested = frame.filter(pl.col("p").is_not_null())
     n_served = tested.filter(pl.col("candidate_hash").is_in(list(served))).height
     numbers = {
         "candidates": frame.height,
         "V1 passes": frame.filter(pl.col("status") == Outcome.PASS.value).height,
-        "trials": ledger(run).state().n_trials,
+        "trials": spent,
         "trials counted": registration.state.n_trials,
         "FAILs served from the ledger": n_served,
     }
-    name = run.study.name
     observed = {name: {SERVED: n_served}}
     if registration.refused is None:
         return Made(frame, numbers, observed=observed)
