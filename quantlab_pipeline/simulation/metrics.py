@@ -17,6 +17,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 DAYS_PER_YEAR = 365
 EULER_GAMMA = 0.5772156649015329
+MAD_TO_SIGMA = 1.4826
+"""Ratio of a normal distribution's deviation to its median absolute deviation."""
 _NORMAL = NormalDist()
 
 
@@ -95,17 +97,33 @@ def profit_factor(trades: FloatArray) -> Measure:
 
 def moments(returns: FloatArray) -> Moments | None:
     """Moments of a series, or None below 3 periods or without variation."""
+    return moments_by_row(np.asarray(returns, dtype=np.float64)[None])[0]
+
+
+def moments_by_row(returns: FloatArray) -> list[Moments | None]:
+    """`moments` of each row of [K, n], with one pass for all of them."""
     values = _clean(returns)
-    if values.size < 3 or values.std() <= 1e-15:
-        return None
-    centred = values - values.mean()
-    m2 = float(np.mean(centred**2))
-    return Moments(
-        sharpe=float(values.mean() / values.std(ddof=1)),
-        skew=float(np.mean(centred**3)) / m2**1.5,
-        kurtosis=float(np.mean(centred**4)) / m2**2,
-        n=values.size,
-    )
+    n = values.shape[1]
+    if n < 3:
+        return [None] * values.shape[0]
+    mean = values.mean(axis=1)
+    centred = values - mean[:, None]
+    squares = centred * centred
+    m2 = squares.mean(axis=1)
+    m3, m4 = (squares * centred).mean(axis=1), (squares * squares).mean(axis=1)
+    return [
+        None
+        if math.sqrt(second) <= 1e-15
+        else Moments(
+            sharpe=first / math.sqrt(second * n / (n - 1)),
+            skew=third / second**1.5,
+            kurtosis=fourth / second**2,
+            n=n,
+        )
+        for first, second, third, fourth in zip(
+            mean.tolist(), m2.tolist(), m3.tolist(), m4.tolist(), strict=True
+        )
+    ]
 
 
 def _sharpe_variance(m: Moments) -> float:
@@ -136,6 +154,18 @@ def expected_max_sharpe(trial_variance: float, n_trials: int) -> float:
     best = (1 - EULER_GAMMA) * _NORMAL.inv_cdf(1 - 1 / n_trials)
     best += EULER_GAMMA * _NORMAL.inv_cdf(1 - 1 / (n_trials * math.e))
     return math.sqrt(trial_variance) * best
+
+
+def robust_variance(values: FloatArray) -> float:
+    """Squared median absolute deviation, scaled to the variance of a normal sample; 0 if empty.
+
+    Half the values may be anything without raising it beyond bounds: among many trials the few true
+    effects do not count as luck.
+    """
+    clean = _clean(values)
+    if not clean.size:
+        return 0.0
+    return (MAD_TO_SIGMA * float(np.median(np.abs(clean - np.median(clean))))) ** 2
 
 
 def deflated_sharpe(m: Moments, trial_variance: float, n_trials: int) -> Measure:

@@ -1,6 +1,6 @@
 """False discovery rate over a budget of tests of which only some were run.
 
-Both procedures take the untested as p = 1, so that what was not run still counts. Nothing here
+All procedures take the untested as p = 1, so that what was not run still counts. Nothing here
 knows what a candidate is.
 """
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 def benjamini_hochberg(p: FloatArray, n_tests: int) -> FloatArray:
@@ -27,6 +28,32 @@ def benjamini_yekutieli(p: FloatArray, n_tests: int) -> FloatArray:
     Shape and NaN rule of `benjamini_hochberg`.
     """
     return _step_up(p, n_tests, float(np.sum(1.0 / np.arange(1, n_tests + 1))))
+
+
+def hierarchical(p: FloatArray, group: IntArray) -> FloatArray:
+    """Least level at which hierarchical BH takes each candidate, [n]; NaN where p is NaN.
+
+    `group` int64[n] names each candidate's group by 0, 1, ...; a NaN p (untested) counts as 1 in
+    its group. At level q BH at q first selects among the F groups by their Simes p; inside each of
+    the S that it selects, BH is run at q S / F. That holds the false discovery rate inside a group,
+    averaged over the selected ones, at q, under independence or positive regression dependence
+    (Benjamini and Bogomolov 2014, "Selective inference on multiple families of hypotheses"). What
+    is taken at q is taken at every larger level, so that the least one is an adjusted p.
+    """
+    n_groups = int(group.max()) + 1 if group.size else 0
+    inside = np.full(p.shape, np.nan)
+    simes = np.ones(n_groups)
+    for g in range(n_groups):
+        members = np.flatnonzero(group == g)
+        inside[members] = benjamini_hochberg(p[members], members.size)
+        tested = inside[members][np.isfinite(inside[members])]
+        simes[g] = tested.min() if tested.size else 1.0
+    selected_from = benjamini_hochberg(simes, n_groups)
+    rank = np.arange(1, n_groups + 1)
+    # From its r-th smallest level on at least r groups are selected: r / F of the level remains.
+    needed = np.maximum(np.sort(selected_from), inside[:, None] * n_groups / rank)
+    least: FloatArray = needed.min(axis=1) if n_groups else inside
+    return np.maximum(least, selected_from[group])
 
 
 def _step_up(p: FloatArray, n_tests: int, inflation: float) -> FloatArray:

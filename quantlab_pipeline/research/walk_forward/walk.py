@@ -29,8 +29,6 @@ from quantlab_pipeline.simulation.engine import CLOSED, RunSettings, simulate
 from quantlab_pipeline.simulation.tape import MarketTables, tapes
 
 Floats = NDArray[np.float64]
-MAD_TO_SIGMA = 1.4826
-"""Ratio of a normal distribution's deviation to its median absolute deviation."""
 
 VARIANT_COLUMNS = (
     *("strategy_id", "hold_scale", "event_id"),
@@ -64,10 +62,7 @@ def trials_of(candidates: pl.DataFrame, n_trials: int, n_days: int) -> Trials:
     bar against themselves.
     """
     z = (candidates["gross_bps"] / candidates["se_bps"]).drop_nulls().drop_nans().to_numpy()
-    if not len(z):
-        return Trials(max(n_trials, 1), 0.0)
-    deviation = MAD_TO_SIGMA * float(np.median(np.abs(z - np.median(z))))
-    return Trials(max(n_trials, 1), deviation**2 / n_days)
+    return Trials(max(n_trials, 1), metrics.robust_variance(z) / n_days)
 
 
 def variant_trades(

@@ -1,0 +1,171 @@
+"""The stationary bootstrap of days: one set of draws for all candidates at once.
+
+Belongs here: how long a block should be, how often each draw holds each day, sums over the draws,
+and what they say of a mean. Not here: what a candidate is, or a test over many (`step_down`).
+A draw is a row of day multiplicities, so that all candidates are one matrix product and keep their
+dependence on each other. The product is exact: values are laid on a binary grid on which no partial
+sum is ever rounded, so that neither threads nor the machine's BLAS can change a bit.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+FEWEST_DAYS = 10
+"""Below this many days no autocorrelation can be told from noise: no block length is estimated."""
+
+TAILS = (2.5, 97.5)
+"""Percentiles at the ends of a 95 % interval."""
+
+_MANTISSA_BITS = 53
+_CHUNK_ROWS = 256
+
+
+def optimal_blocks(daily: FloatArray) -> FloatArray:
+    """Best mean block length of each row of `daily` [K, D] for its mean, in days; [K].
+
+    Politis and White (2004), "Automatic block-length selection for the dependent bootstrap", with
+    the correction of Patton, Politis and White (2009): (2 G^2 / (2 g0^2) D)^(1/3) under a flat-top
+    window whose width is twice the lag after which the autocorrelations vanish; at most
+    min(3 sqrt(D), D / 3), and possibly below 1. NaN for a row with a NaN or without variance, and
+    for all below `FEWEST_DAYS`. Oracle: arch's `optimal_block_length`.
+    """
+    n_days = daily.shape[1]
+    out = np.full(daily.shape[0], np.nan)
+    live = has_variance(daily)
+    if n_days < FEWEST_DAYS or not live.any():
+        return out
+    x = daily[live] - daily[live].mean(axis=1, keepdims=True)
+    quiet_lags = max(5, int(math.log10(n_days)))
+    longest = math.ceil(math.sqrt(n_days)) + quiet_lags
+    covariance, correlation = _autocovariances(x, longest)
+    width = _window(correlation, quiet_lags, longest, n_days)[:, None]
+    lag = np.arange(longest + 1)
+    window = np.where(lag <= width, np.minimum(1.0, 2.0 * (1.0 - lag / width)), 0.0)
+    window[:, 1:] *= 2.0
+    long_run = (window * covariance).sum(axis=1)
+    slope = (window * lag * covariance).sum(axis=1)
+    most = math.ceil(min(3.0 * math.sqrt(n_days), n_days / 3.0))
+    # A long-run variance of zero asks for the longest block.
+    with np.errstate(divide="ignore"):
+        out[live] = np.minimum(np.cbrt((slope / long_run) ** 2 * n_days), most)
+    return out
+
+
+def _autocovariances(x: FloatArray, longest: int) -> tuple[FloatArray, FloatArray]:
+    """Autocovariances of centred rows [K, D] and sizes of autocorrelations, both [K, longest + 1].
+
+    A correlation is scaled by the squares of the two ends that are left after one lag more.
+    """
+    n_days = x.shape[1]
+    products = np.empty((x.shape[0], longest + 1))
+    scale = np.empty_like(products)
+    squares = np.cumsum(x * x, axis=1)
+    for lag in range(longest + 1):
+        products[:, lag] = np.einsum("kd,kd->k", x[:, lag:], x[:, : n_days - lag])
+        early = squares[:, max(n_days - lag - 2, 0)]
+        late = squares[:, -1] - squares[:, min(lag, n_days - 1)]
+        scale[:, lag] = np.sqrt(np.maximum(early * late, 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return products / n_days, np.abs(products) / scale
+
+
+def _window(correlation: FloatArray, quiet_lags: int, longest: int, n_days: int) -> FloatArray:
+    """Width of each row's window: twice the lag before the first `quiet_lags` that are noise."""
+    noise = correlation < 2.0 * math.sqrt(math.log10(n_days) / n_days)
+    seen = np.cumsum(noise[:, :longest], axis=1, dtype=np.int64)
+    seen = np.pad(seen, ((0, 0), (1, 0)))
+    quiet = seen[:, quiet_lags:] - seen[:, :-quiet_lags] == quiet_lags
+    width = 2 * np.maximum(quiet.argmax(axis=1), 1)
+    return np.where(quiet.any(axis=1), np.minimum(width, longest), longest).astype(np.float64)
+
+
+def common_block(daily: FloatArray, at_least: float) -> float:
+    """Median of the rows' optimal block lengths, hundredths of a day, but no less than `at_least`.
+
+    Rows of [K, D] without a length of their own do not count.
+    """
+    blocks = optimal_blocks(daily)
+    blocks = blocks[np.isfinite(blocks)]
+    return max(at_least, round(float(np.median(blocks)), 2)) if blocks.size else at_least
+
+
+def has_variance(daily: FloatArray) -> BoolArray:
+    """Which rows of [K, D] are finite throughout and not constant, bool[K]."""
+    if not daily.size:
+        return np.zeros(daily.shape[0], dtype=np.bool_)
+    live: BoolArray = np.isfinite(daily).all(axis=1) & (daily.max(axis=1) > daily.min(axis=1))
+    return live
+
+
+def day_weights(n_draws: int, n_days: int, block: float, rng: np.random.Generator) -> FloatArray:
+    """How often each draw holds each day, whole numbers as float64[n_draws, n_days].
+
+    The stationary bootstrap of Politis and Romano (1994): blocks begin anywhere, run around the end
+    and have geometric lengths of mean `block` >= 1 days. Each row sums to `n_days`. ValueError for
+    a shorter block or no days.
+    """
+    if n_days < 1 or block < 1.0:
+        raise ValueError(f"blocks of {block} days of {n_days} cannot be drawn")
+    begins = rng.random((n_draws, n_days)) < 1.0 / block
+    begins[:, 0] = True
+    places = np.arange(n_days)
+    since = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    first = np.take_along_axis(rng.integers(0, n_days, (n_draws, n_days)), since, axis=1)
+    day = first + (places - since)
+    day = np.where(day >= n_days, day - n_days, day)
+    flat = day + n_days * np.arange(n_draws)[:, None]
+    counts = np.bincount(flat.ravel(), minlength=n_draws * n_days)
+    return counts.reshape(n_draws, n_days).astype(np.float64)
+
+
+def resampled_sums(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Sum of each row of `values` [K, D] over each draw of `weights` [B, D]: float64[K, B].
+
+    Values are rounded to 2^-b of their row's largest, b = 52 - log2(largest sum of weights), about
+    43 for a year; all sums of such numbers are exact in any order. `weights` are whole numbers >= 0
+    and `values` finite. Oracle: `resampled_sums` of the tests.
+    """
+    if not values.size:
+        return np.zeros((values.shape[0], weights.shape[0]))
+    room = math.ceil(math.log2(max(float(weights.sum(axis=1).max()), 2.0)))
+    _, exponent = np.frexp(np.abs(values).max(axis=1, keepdims=True))
+    shift = _MANTISSA_BITS - 1 - room - exponent
+    sums: FloatArray = np.rint(np.ldexp(values, shift)) @ weights.T
+    sums *= np.ldexp(1.0, -shift)
+    return sums
+
+
+def mean_intervals(
+    net: FloatArray, events: FloatArray, net_sums: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Standard error and 95 % interval (low, high) of the mean net P&L per event, each [K].
+
+    `net` [K, D] and `events` [K, D] are each day's P&L and how many events decided on it;
+    `net_sums` [K, B] are `resampled_sums(net, weights)`. The mean is a ratio of two sums, and its
+    error that of the linearised ratio, sum (net - mean events) / n: a day with many events is no
+    news of the mean. The error is about the sample's own mean, which is the draws' expectation.
+    The interval is Efron's percentile interval: it leans the way that the sample leans, where the
+    basic interval leans against it, and then misses more often. NaN for a row without events.
+    """
+    n = events.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = net.sum(axis=1) / n
+    # Mirrored sides trade the same events, and stand side by side.
+    new = np.concatenate([[True], (events[1:] != events[:-1]).any(axis=1)])[: n.size]
+    event_sums, of = resampled_sums(events[new], weights), np.cumsum(new) - 1
+    se, low, high = (np.full(n.shape, np.nan) for _ in range(3))
+    for start in range(0, n.size, _CHUNK_ROWS):
+        rows = slice(start, start + _CHUNK_ROWS)
+        apart = mean[rows, None] * event_sums[of[rows]]
+        np.subtract(net_sums[rows], apart, out=apart)
+        apart /= n[rows, None]
+        se[rows] = np.sqrt(np.einsum("kb,kb->k", apart, apart) / apart.shape[1])
+        low[rows], high[rows] = mean[rows] + np.percentile(apart, TAILS, axis=1)
+    return se, low, high
