@@ -22,7 +22,7 @@ def likest_earlier(words: WordArray, order: IntArray) -> tuple[FloatArray, IntAr
 
     `words` uint64[C, W] are C sets of 64 W possible members; `order` int64[C] lists each row once.
     Of equals the earliest counts; (0, -1) where no earlier set shares a member. Both results [C] by
-    row. O(C^2 W). Oracle: `likeness` of the tests.
+    row. O(C^2 W). Oracle: `likeness` of the tests, through `likest_better`.
     """
     n_sets, n_words = words.shape
     size = np.zeros(n_sets, np.int64)

@@ -20,11 +20,10 @@ BoolArray = npt.NDArray[np.bool_]
 FEWEST_DAYS = 10
 """Below this many days no autocorrelation can be told from noise: no block length is estimated."""
 
-TAILS = (2.5, 97.5)
-"""Percentiles at the ends of a 95 % interval."""
+TAIL = 0.025
+"""Share of the draws beyond either end of a 95 % interval."""
 
 _MANTISSA_BITS = 53
-_CHUNK_ROWS = 256
 
 
 def optimal_blocks(daily: FloatArray) -> FloatArray:
@@ -154,18 +153,18 @@ def mean_intervals(
     The interval is Efron's percentile interval: it leans the way that the sample leans, where the
     basic interval leans against it, and then misses more often. NaN for a row without events.
     """
-    n = events.sum(axis=1)
+    from quantlab_pipeline.kernels.draw_tails import ratio_tails
+
+    n, n_draws = events.sum(axis=1), weights.shape[0]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = net.sum(axis=1) / n
     # Mirrored sides trade the same events, and stand side by side.
     new = np.concatenate([[True], (events[1:] != events[:-1]).any(axis=1)])[: n.size]
-    event_sums, of = resampled_sums(events[new], weights), np.cumsum(new) - 1
-    se, low, high = (np.full(n.shape, np.nan) for _ in range(3))
-    for start in range(0, n.size, _CHUNK_ROWS):
-        rows = slice(start, start + _CHUNK_ROWS)
-        apart = mean[rows, None] * event_sums[of[rows]]
-        np.subtract(net_sums[rows], apart, out=apart)
-        apart /= n[rows, None]
-        se[rows] = np.sqrt(np.einsum("kb,kb->k", apart, apart) / apart.shape[1])
-        low[rows], high[rows] = mean[rows] + np.percentile(apart, TAILS, axis=1)
-    return se, low, high
+    event_sums = resampled_sums(events[new], weights)
+    place = TAIL * (n_draws - 1)
+    inner, share = int(place) + 1, place - int(place)
+    squares, least, most = ratio_tails(net_sums, event_sums, np.cumsum(new) - 1, mean, inner + 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # Quantiles between two draws are linear, as numpy's are.
+        ends = [tail[:, -2] + share * (tail[:, -1] - tail[:, -2]) for tail in (least, most)]
+        return np.sqrt(squares / n_draws) / n, mean + ends[0] / n, mean + ends[1] / n
