@@ -1,4 +1,4 @@
-"""Slow twins of resampling and of many tests at once: one draw, one candidate, one pair at a time."""
+"""Slow twins of resampling and of many tests at once: one draw, one candidate, one pair each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stationary bootstrap: arch's block lengths, Hansen's variance, honest errors and intervals."""
+"""The stationary bootstrap: arch's block lengths, Hansen's variance, honest errors and ends."""
 
 from __future__ import annotations
 
