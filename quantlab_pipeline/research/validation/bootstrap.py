@@ -43,46 +43,52 @@ def optimal_blocks(daily: FloatArray) -> FloatArray:
     x = daily[live] - daily[live].mean(axis=1, keepdims=True)
     quiet_lags = max(5, int(math.log10(n_days)))
     longest = math.ceil(math.sqrt(n_days)) + quiet_lags
-    covariance, correlation = _autocovariances(x, longest)
-    width = _window(correlation, quiet_lags, longest, n_days)[:, None]
-    lag = np.arange(longest + 1)
-    window = np.where(lag <= width, np.minimum(1.0, 2.0 * (1.0 - lag / width)), 0.0)
-    window[:, 1:] *= 2.0
-    long_run = (window * covariance).sum(axis=1)
-    slope = (window * lag * covariance).sum(axis=1)
-    most = math.ceil(min(3.0 * math.sqrt(n_days), n_days / 3.0))
-    # A long-run variance of zero asks for the longest block.
-    with np.errstate(divide="ignore"):
-        out[live] = np.minimum(np.cbrt((slope / long_run) ** 2 * n_days), most)
+    # Most series are noise after a few lags: only the others need all of them.
+    blocks = _blocks(x, quiet_lags, min(2 * quiet_lags, longest), longest)
+    far = np.isnan(blocks)
+    blocks[far] = _blocks(x[far], quiet_lags, longest, longest)
+    out[live] = np.minimum(blocks, math.ceil(min(3.0 * math.sqrt(n_days), n_days / 3.0)))
     return out
 
 
-def _autocovariances(x: FloatArray, longest: int) -> tuple[FloatArray, FloatArray]:
-    """Autocovariances of centred rows [K, D] and sizes of autocorrelations, both [K, longest + 1].
+def _blocks(x: FloatArray, quiet_lags: int, last_lag: int, longest: int) -> FloatArray:
+    """Block lengths of centred rows [K, D] from autocovariances up to `last_lag`, unbounded.
+
+    The window is twice as wide as the lag before the first `quiet_lags` that are noise. NaN where
+    none are found up to a `last_lag` < `longest`.
+    """
+    n_days = x.shape[1]
+    covariance, correlation = _autocovariances(x, last_lag)
+    noise = correlation < 2.0 * math.sqrt(math.log10(n_days) / n_days)
+    seen = np.pad(np.cumsum(noise[:, :last_lag], axis=1, dtype=np.int64), ((0, 0), (1, 0)))
+    quiet = seen[:, quiet_lags:] - seen[:, :-quiet_lags] == quiet_lags
+    otherwise = longest if last_lag == longest else math.nan
+    width = np.minimum(2 * np.maximum(quiet.argmax(axis=1), 1), longest)
+    width = np.where(quiet.any(axis=1), width, otherwise)[:, None]
+    lag = np.arange(last_lag + 1)
+    window = np.clip(2.0 * (1.0 - lag / width), 0.0, 1.0)
+    window[:, 1:] *= 2.0
+    # A long-run variance of zero asks for the longest block.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = (window * lag * covariance).sum(axis=1) / (window * covariance).sum(axis=1)
+    lengths: FloatArray = np.cbrt(slope**2 * n_days)
+    return lengths
+
+
+def _autocovariances(x: FloatArray, last_lag: int) -> tuple[FloatArray, FloatArray]:
+    """Autocovariances of centred rows [K, D] and sizes of autocorrelations, both [K, last_lag + 1].
 
     A correlation is scaled by the squares of the two ends that are left after one lag more.
     """
-    n_days = x.shape[1]
-    products = np.empty((x.shape[0], longest + 1))
-    scale = np.empty_like(products)
-    squares = np.cumsum(x * x, axis=1)
-    for lag in range(longest + 1):
-        products[:, lag] = np.einsum("kd,kd->k", x[:, lag:], x[:, : n_days - lag])
-        early = squares[:, max(n_days - lag - 2, 0)]
-        late = squares[:, -1] - squares[:, min(lag, n_days - 1)]
-        scale[:, lag] = np.sqrt(np.maximum(early * late, 0.0))
+    n_days, lags = x.shape[1], last_lag + 1
+    products = [np.einsum("kd,kd->k", x[:, k:], x[:, : n_days - k]) for k in range(lags)]
+    whole = products[0][:, None]
+    late = whole - np.cumsum(x[:, :lags] ** 2, axis=1)
+    early = whole - np.cumsum(x[:, : -lags - 1 : -1] ** 2, axis=1)
+    crossed = np.stack(products, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return products / n_days, np.abs(products) / scale
-
-
-def _window(correlation: FloatArray, quiet_lags: int, longest: int, n_days: int) -> FloatArray:
-    """Width of each row's window: twice the lag before the first `quiet_lags` that are noise."""
-    noise = correlation < 2.0 * math.sqrt(math.log10(n_days) / n_days)
-    seen = np.cumsum(noise[:, :longest], axis=1, dtype=np.int64)
-    seen = np.pad(seen, ((0, 0), (1, 0)))
-    quiet = seen[:, quiet_lags:] - seen[:, :-quiet_lags] == quiet_lags
-    width = 2 * np.maximum(quiet.argmax(axis=1), 1)
-    return np.where(quiet.any(axis=1), np.minimum(width, longest), longest).astype(np.float64)
+        sizes = np.abs(crossed) / np.sqrt(np.maximum(early * late, 0.0))
+    return crossed / n_days, sizes
 
 
 def common_block(daily: FloatArray, at_least: float) -> float:

@@ -183,8 +183,9 @@ def deflated_sharpes(net: FloatArray, gross: FloatArray, n_trials: int) -> list[
     (`gross` [C, D]), by the median absolute deviation: net of costs, trials differ by how dear they
     are.
     """
-    before_costs = [m.sharpe for m in metrics.moments_by_row(gross) if m is not None]
-    variance = metrics.robust_variance(np.array(before_costs))
+    live = has_variance(gross)
+    before_costs = gross[live].mean(axis=1) / gross[live].std(axis=1, ddof=1)
+    variance = metrics.robust_variance(before_costs)
     luck = metrics.expected_max_sharpe(variance, max(n_trials, 1))
     return [
         None if m is None else metrics.probabilistic_sharpe(m, luck).value

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 Recentring = Literal["lower", "consistent", "upper"]
+_CHUNK_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,7 @@ def family_wise(
     """
     from quantlab_pipeline.kernels.step_down import exceedances
 
-    # The draws' expectation is the sample's own sum: no mean of draws is estimated.
-    deviation = np.sqrt(np.mean((sums - totals[:, None]) ** 2, axis=1))
+    deviation = _deviations(totals, sums)
     live = np.isfinite(totals) & np.isfinite(deviation) & (deviation > 0.0)
     step_down_p = np.full(totals.shape, np.nan)
     if not live.any():
@@ -63,6 +63,16 @@ def family_wise(
     # No candidate may be rejected before every stronger one is.
     step_down_p[order] = np.maximum.accumulate(p[::-1])[::-1]
     return FamilyWise(float(p[-1]), step_down_p)
+
+
+def _deviations(totals: FloatArray, sums: FloatArray) -> FloatArray:
+    """Deviation of each row's draws about the sample's own sum, which is their expectation."""
+    out = np.empty(totals.shape)
+    for start in range(0, totals.size, _CHUNK_ROWS):
+        rows = slice(start, start + _CHUNK_ROWS)
+        apart = sums[rows] - totals[rows, None]
+        out[rows] = np.sqrt(np.einsum("kb,kb->k", apart, apart) / sums.shape[1])
+    return out
 
 
 def _tolerated(n_days: int, recentring: Recentring) -> float:
