@@ -119,7 +119,6 @@ def day_weights(n_draws: int, n_days: int, block: float, rng: np.random.Generato
     if n_days < 1 or block < 1.0:
         raise ValueError(f"blocks of {block} days of {n_days} cannot be drawn")
     begins = rng.random((n_draws, n_days)) < 1.0 / block
-    begins[:, 0] = True
     places = np.arange(n_days)
     since = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
     first = np.take_along_axis(rng.integers(0, n_days, (n_draws, n_days)), since, axis=1)

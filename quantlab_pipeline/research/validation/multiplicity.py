@@ -48,12 +48,15 @@ def hierarchical(p: FloatArray, group: IntArray) -> FloatArray:
         inside[members] = benjamini_hochberg(p[members], members.size)
         tested = inside[members][np.isfinite(inside[members])]
         simes[g] = tested.min() if tested.size else 1.0
-    selected_from = benjamini_hochberg(simes, n_groups)
+    if n_groups == 0:
+        return inside
     rank = np.arange(1, n_groups + 1)
+    selected_from = np.sort(benjamini_hochberg(simes, n_groups))
     # From its r-th smallest level on at least r groups are selected: r / F of the level remains.
-    needed = np.maximum(np.sort(selected_from), inside[:, None] * n_groups / rank)
-    least: FloatArray = needed.min(axis=1) if n_groups else inside
-    return np.maximum(least, selected_from[group])
+    # A candidate's own group is among them, for its Simes p is no larger than `inside`.
+    needed = np.maximum(selected_from, inside[:, None] * n_groups / rank)
+    least: FloatArray = needed.min(axis=1)
+    return least
 
 
 def _step_up(p: FloatArray, n_tests: int, inflation: float) -> FloatArray:
