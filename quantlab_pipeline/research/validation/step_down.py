@@ -40,8 +40,10 @@ def family_wise(
     "Efficient computation of adjusted p-values for resampling-based stepdown multiple testing").
     `recentring` says how a bad candidate enters the null: `upper` as if its mean were 0 (White's
     reality check), `consistent` with its own mean where that is more than sqrt(2 log log D)
-    deviations below 0, `lower` with every negative one. No p is below 1 / (B + 1). The draws of
-    a candidate of a few days are lumpy: many such in the family make the test conservative.
+    deviations below 0, `lower` with every negative one. No p is below 1 / (B + 1). Measured size
+    of `spa_p` at 5 % with heavy tails, 20 candidates, 1,500 worlds: 0.064 on 60 independent days,
+    0.097 on 250 days whose autocorrelation is 0.2. The draws of a candidate of a few days are
+    lumpy: many such in the family make the test conservative.
     Candidates with a NaN, or whose draws do not vary, are left out; NaN for all if none is left.
     """
     from quantlab_pipeline.kernels.step_down import exceedances
