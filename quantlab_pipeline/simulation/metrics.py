@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+Number = TypeVar("Number", float, FloatArray)
 DAYS_PER_YEAR = 365
 EULER_GAMMA = 0.5772156649015329
 MAD_TO_SIGMA = 1.4826
@@ -97,38 +99,31 @@ def profit_factor(trades: FloatArray) -> Measure:
 
 def moments(returns: FloatArray) -> Moments | None:
     """Moments of a series, or None below 3 periods or without variation."""
-    return moments_by_row(np.asarray(returns, dtype=np.float64)[None])[0]
+    values = np.asarray(returns, dtype=np.float64)
+    ratio, skew, kurtosis = (float(m[0]) for m in _moments_by_row(values[None]))
+    return None if math.isnan(ratio) else Moments(ratio, skew, kurtosis, values.size)
 
 
-def moments_by_row(returns: FloatArray) -> list[Moments | None]:
-    """`moments` of each row of [K, n], with one pass for all of them."""
+def _moments_by_row(returns: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Sharpe ratio, skewness and kurtosis of each row of [K, n], [K] each; NaN for no `moments`."""
     values = _clean(returns)
     n = values.shape[1]
     if n < 3:
-        return [None] * values.shape[0]
+        nothing = np.full(values.shape[0], np.nan)
+        return nothing, nothing, nothing
     mean = values.mean(axis=1)
     centred = values - mean[:, None]
     squares = centred * centred
     m2 = squares.mean(axis=1)
-    m3, m4 = (squares * centred).mean(axis=1), (squares * squares).mean(axis=1)
-    return [
-        None
-        if math.sqrt(second) <= 1e-15
-        else Moments(
-            sharpe=first / math.sqrt(second * n / (n - 1)),
-            skew=third / second**1.5,
-            kurtosis=fourth / second**2,
-            n=n,
-        )
-        for first, second, third, fourth in zip(
-            mean.tolist(), m2.tolist(), m3.tolist(), m4.tolist(), strict=True
-        )
-    ]
+    m2[np.sqrt(m2) <= 1e-15] = np.nan
+    m3 = np.einsum("kn,kn->k", squares, centred) / n
+    m4 = np.einsum("kn,kn->k", squares, squares) / n
+    return mean / np.sqrt(m2 * (n / (n - 1))), m3 / m2**1.5, m4 / m2**2
 
 
-def _sharpe_variance(m: Moments) -> float:
+def _sharpe_variance(ratio: Number, skew: Number, kurtosis: Number) -> Number:
     """(T - 1) times the variance of the estimated Sharpe ratio."""
-    return 1.0 - m.skew * m.sharpe + (m.kurtosis - 1.0) / 4.0 * m.sharpe**2
+    return 1.0 - skew * ratio + (kurtosis - 1.0) / 4.0 * ratio**2
 
 
 def probabilistic_sharpe(m: Moments, benchmark: float = 0.0) -> Measure:
@@ -136,10 +131,22 @@ def probabilistic_sharpe(m: Moments, benchmark: float = 0.0) -> Measure:
 
     Bailey & Lopez de Prado (2012), "The Sharpe ratio efficient frontier".
     """
-    variance = _sharpe_variance(m)
+    variance = _sharpe_variance(m.sharpe, m.skew, m.kurtosis)
     if variance <= 0 or m.n < 2:
         return Measure(None, "UNDEFINED_SHARPE_VARIANCE")
     return Measure(_NORMAL.cdf((m.sharpe - benchmark) * math.sqrt((m.n - 1) / variance)))
+
+
+def probabilistic_sharpes(returns: FloatArray, benchmark: float = 0.0) -> FloatArray:
+    """`probabilistic_sharpe` of each row of [K, n], [K]; NaN where it is undefined."""
+    from scipy.special import ndtr
+
+    ratio, skew, kurtosis = _moments_by_row(returns)
+    variance = _sharpe_variance(ratio, skew, kurtosis)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = np.sqrt((returns.shape[1] - 1) / np.where(variance > 0.0, variance, np.nan))
+    known: FloatArray = ndtr((ratio - benchmark) * scale)
+    return known
 
 
 def expected_max_sharpe(trial_variance: float, n_trials: int) -> float:
@@ -186,4 +193,6 @@ def min_track_record(m: Moments, benchmark: float = 0.0, confidence: float = 0.9
     if m.sharpe <= benchmark:
         return Measure(None, "SHARPE_NOT_ABOVE_BENCHMARK")
     z = _NORMAL.inv_cdf(confidence)
-    return Measure(1.0 + _sharpe_variance(m) * (z / (m.sharpe - benchmark)) ** 2)
+    return Measure(
+        1.0 + _sharpe_variance(m.sharpe, m.skew, m.kurtosis) * (z / (m.sharpe - benchmark)) ** 2
+    )

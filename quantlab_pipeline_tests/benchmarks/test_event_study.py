@@ -72,7 +72,7 @@ def judged(net: np.ndarray, events: np.ndarray, draws: int) -> companions.Column
     columns["q_bh"] = multiplicity.benjamini_hochberg(p, BUDGET).tolist()
     columns["q_by"] = multiplicity.benjamini_yekutieli(p, BUDGET).tolist()
     columns["q_hier"] = multiplicity.hierarchical(p, np.arange(p.size) // 100).tolist()
-    columns["deflated_sharpe"] = companions.deflated_sharpes(net, net, BUDGET)
+    columns["deflated_sharpe"] = companions.deflated_sharpes(net, net, BUDGET).tolist()
     return columns
 
 

@@ -13,7 +13,9 @@ from quantlab_pipeline.simulation.metrics import (
     min_track_record,
     moments,
     probabilistic_sharpe,
+    probabilistic_sharpes,
     profit_factor,
+    robust_variance,
     sharpe,
     sortino,
     win_rate,
@@ -96,3 +98,35 @@ def test_more_trials_never_raise_the_deflated_sharpe_ratio():
     values = [deflated_sharpe(PAPER, 0.5 / 250, n).value for n in (1, 2, 10, 100, 1000)]
     assert values == sorted(values, reverse=True)
     assert values[0] == probabilistic_sharpe(PAPER).value
+
+
+def test_rows_together_have_the_figures_of_each_alone():
+    rows = np.random.default_rng(3).standard_t(4, (20, 90)) + 0.1
+    rows[4], rows[5] = 0.0, 2.5
+    found = probabilistic_sharpes(rows, 0.05)
+    for row, value in zip(rows, found, strict=True):
+        alone = moments(row)
+        expected = None if alone is None else probabilistic_sharpe(alone, 0.05).value
+        assert (expected is None) == np.isnan(value)
+        assert expected is None or value == pytest.approx(expected, rel=1e-12)
+    assert np.isnan(probabilistic_sharpes(rows[:, :2])).all()
+    assert moments(rows[4]) is moments(rows[0][:2]) is None
+
+
+def test_moments_equal_those_of_scipy():
+    from scipy.stats import kurtosis, skew
+
+    row = np.random.default_rng(4).standard_t(4, 200)
+    found = moments(row)
+    assert found is not None
+    assert found.sharpe == pytest.approx(row.mean() / row.std(ddof=1), rel=1e-12)
+    assert found.skew == pytest.approx(skew(row), rel=1e-12)
+    assert found.kurtosis == pytest.approx(kurtosis(row, fisher=False), rel=1e-12)
+
+
+def test_the_robust_variance_is_that_of_the_many_whatever_the_few_are():
+    values = np.random.default_rng(5).standard_normal(4001)
+    assert robust_variance(values) == pytest.approx(1.0, abs=0.1)
+    values[:40] = 1e6
+    assert robust_variance(values) == pytest.approx(1.0, abs=0.1)
+    assert robust_variance(np.empty(0)) == 0.0

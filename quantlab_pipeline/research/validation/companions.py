@@ -92,7 +92,7 @@ def with_companions(
     columns = {
         **resampled(net, traded.events, spec.draws, at_least, seed),
         "q_hier": _by_type(measured.rows)[tested].tolist(),
-        "deflated_sharpe": deflated_sharpes(net, net + traded.costs, n_trials),
+        "deflated_sharpe": deflated_sharpes(net, net + traded.costs, max(n_trials, 1)).tolist(),
         **_alike(rows, z, traded, spec),
     }
     out = list(measured.rows)
@@ -176,8 +176,8 @@ def _by_type(rows: Sequence[Mapping[str, Any]]) -> FloatArray:
     return hierarchical(p, group)
 
 
-def deflated_sharpes(net: FloatArray, gross: FloatArray, n_trials: int) -> list[float | None]:
-    """Deflated Sharpe ratio of each row of daily net P&L [C, D]; None where it has none.
+def deflated_sharpes(net: FloatArray, gross: FloatArray, n_trials: int) -> FloatArray:
+    """Deflated Sharpe ratio of each row of daily net P&L [C, D], [C]; NaN where it has none.
 
     The luck that it must beat is the dispersion of the trials' daily Sharpe ratios before costs
     (`gross` [C, D]), by the median absolute deviation: net of costs, trials differ by how dear they
@@ -186,11 +186,7 @@ def deflated_sharpes(net: FloatArray, gross: FloatArray, n_trials: int) -> list[
     live = has_variance(gross)
     before_costs = gross[live].mean(axis=1) / gross[live].std(axis=1, ddof=1)
     variance = metrics.robust_variance(before_costs)
-    luck = metrics.expected_max_sharpe(variance, max(n_trials, 1))
-    return [
-        None if m is None else metrics.probabilistic_sharpe(m, luck).value
-        for m in metrics.moments_by_row(net)
-    ]
+    return metrics.probabilistic_sharpes(net, metrics.expected_max_sharpe(variance, n_trials))
 
 
 def _alike(

@@ -216,7 +216,7 @@ def test_deflated_sharpe_is_the_papers_at_the_dispersion_before_costs(planted):
     for k in tested:
         m = metrics.moments(measured.daily_net[k])
         expected = metrics.deflated_sharpe(m, variance, 3).value
-        assert rows[k]["deflated_sharpe"] == pytest.approx(expected, rel=1e-9, abs=0)
+        assert rows[k]["deflated_sharpe"] == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
 
 def test_few_true_effects_and_dear_trials_do_not_raise_the_bar():
