@@ -1,7 +1,8 @@
 """The calendar-time estimator: after-event returns summed per minute instead of per event.
 
-Belongs here: the weights, the per-minute series, its moments and the contrast series. Which events
-exist, what they cost and what a z means are the caller's matter.
+Belongs here: the weights, the per-minute series and its contrast. Sums of such series are
+`calendar_moments`, parts of a set of events `calendar_parts`. Which events exist, what they cost
+and what a z means are the caller's matter.
 """
 
 from __future__ import annotations
@@ -12,8 +13,23 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from quantlab_pipeline.kernels.calendar_moments import (
+    BLOCK,
+    blocks_of,
+    clear,
+    mixed_products,
+    moments,
+    ordered_sum,
+    second_moments,
+    sum_and_variance,
+)
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+CANCELLED = 1e-4
+"""Share of its terms below which the contrast's variance is summed minute by minute."""
 
 
 class Market(NamedTuple):
@@ -21,13 +37,18 @@ class Market(NamedTuple):
 
     `prices` float64[I, T]: P_t, NaN where there is none. `gains` float64[I, T]: what one unit of
     base gains in minute t, P_t - P_(t-1) - funding paid at t; 0 where a price is missing. `returns`
-    float64[I, T]: gains / P_(t-1). `n_minutes` int64[I]: minutes that have a return.
+    float64[I, T]: gains / P_(t-1). `n_minutes` int64[I]: minutes that have a return. Of the
+    returns: `drift` [I] their sums, `squares` [I, I] sum_t r_it r_jt, `bartlett` [I, I] the same
+    over the lags of Bartlett's sum.
     """
 
     prices: FloatArray
     gains: FloatArray
     returns: FloatArray
     n_minutes: IntArray
+    drift: FloatArray
+    squares: FloatArray
+    bartlett: FloatArray
 
 
 class Events(NamedTuple):
@@ -40,6 +61,19 @@ class Events(NamedTuple):
     symbol: IntArray
     entry: IntArray
     sign: FloatArray
+
+
+class Positions(NamedTuple):
+    """Stretches [start, stop) of one symbol without a change, in order; at most two per event.
+
+    `units` of base held, and `net`, the sum of the signs of the events held.
+    """
+
+    symbol: IntArray
+    start: IntArray
+    stop: IntArray
+    units: FloatArray
+    net: FloatArray
 
 
 class CalendarSums(NamedTuple):
@@ -57,28 +91,17 @@ class CalendarSums(NamedTuple):
     kept: float
 
 
-class PartSums(NamedTuple):
-    """Of a series and the whole it is part of: its sum, squares and Bartlett's long-run sum, its
-    product with the whole, and Bartlett's long-run product.
-    """
-
-    total: float
-    squares: float
-    bartlett: float
-    product: float
-    near_product: float
-
-
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def market(prices: FloatArray, funding: FloatArray) -> Market:
     """Gains and simple returns of `prices` [I, T]; `funding` [I, T] is rate x mark paid per unit.
 
-    NaN prices give zero gain and zero return in their minute and the next. O(I T).
+    NaN prices give zero gain and zero return in their minute and the next. O(I^2 T).
     """
     n_symbols, n = prices.shape
     gains = np.zeros((n_symbols, n))
     returns = np.zeros((n_symbols, n))
     n_minutes = np.zeros(n_symbols, np.int64)
+    drift = np.zeros(n_symbols)
     for i in range(n_symbols):
         for t in range(1, n):
             before, now = prices[i, t - 1], prices[i, t]
@@ -86,10 +109,93 @@ def market(prices: FloatArray, funding: FloatArray) -> Market:
                 gains[i, t] = now - before - funding[i, t]
                 returns[i, t] = gains[i, t] / before
                 n_minutes[i] += 1
-    return Market(prices, gains, returns, n_minutes)
+        drift[i] = returns[i].sum()
+    squares, bartlett = second_moments(returns)
+    return Market(prices, gains, returns, n_minutes, drift, squares, bartlett)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
+def units_of(events: Events, world: Market) -> FloatArray:
+    """Units of base that each event buys for one unit of money, float64[n]: s_e / P_entry."""
+    units = np.empty(events.entry.shape[0])
+    for e in range(units.shape[0]):
+        units[e] = events.sign[e] / world.prices[events.symbol[e], events.entry[e]]
+    return units
+
+
+@njit(cache=True, nogil=True)
+def positions(symbol: IntArray, entry: IntArray, bought: FloatArray, horizon: int) -> Positions:
+    """What is held when: the units `bought` by events with entry < t <= entry + horizon.
+
+    All [n], as in `Events`; the units' sign is the event's. O(n). Oracle: `calendar_time` of the
+    tests, through the series.
+    """
+    n, head, count = entry.shape[0], 0, 0
+    whose, start, stop = (
+        np.empty(2 * n, np.int64),
+        np.empty(2 * n, np.int64),
+        np.empty(2 * n, np.int64),
+    )
+    held, nets = np.empty(2 * n), np.empty(2 * n)
+    while head < n:
+        i, tail, units, net = symbol[head], head, 0.0, 0.0
+        t = entry[head] + 1
+        while tail < n and symbol[tail] == i:
+            if head == tail:
+                # Nothing is held: restart from zero, so that rounding never outlives a position.
+                units, net, t = 0.0, 0.0, entry[head] + 1
+            while head < n and symbol[head] == i and entry[head] < t:
+                units += bought[head]
+                net += np.sign(bought[head])
+                head += 1
+            # Until the next entry or the oldest exit the position does not change.
+            until = entry[tail] + horizon + 1
+            if head < n and symbol[head] == i:
+                until = min(until, entry[head] + 1)
+            whose[count], start[count], stop[count] = i, t, until
+            held[count], nets[count] = units, net
+            count, t = count + 1, until
+            while tail < head and entry[tail] + horizon < t:
+                units -= bought[tail]
+                net -= np.sign(bought[tail])
+                tail += 1
+    return Positions(whose[:count], start[:count], stop[:count], held[:count], nets[:count])
+
+
+@njit(cache=True, nogil=True)
+def flag(held: Positions, touched: BoolArray) -> None:
+    """Flag the blocks of [T] in which something is held."""
+    for k in range(held.symbol.shape[0]):
+        touched[held.start[k] // BLOCK : (held.stop[k] - 1) // BLOCK + 1] = True
+
+
+@njit(cache=True, nogil=True)
+def lay(held: Positions, world: Market, y: FloatArray, touched: BoolArray) -> None:
+    """Add sum_i units_it gain_it to y[T], and flag its blocks. O(minutes held)."""
+    flag(held, touched)
+    for k in range(held.symbol.shape[0]):
+        start, stop, units = held.start[k], held.stop[k], held.units[k]
+        into = y[start:stop]
+        gains = world.gains[held.symbol[k], start:stop]
+        for t in range(stop - start):
+            into[t] += units * gains[t]
+
+
+@njit(cache=True, nogil=True)
+def _exposure(held: Positions, world: Market) -> FloatArray:
+    """float64[3, I]: sum_t a_it, sum_t a_it d_it and sum_t d_it, with a = units x P_(t-1)."""
+    out = np.zeros((3, world.prices.shape[0]))
+    for k in range(held.symbol.shape[0]):
+        i, start, stop = held.symbol[k], held.start[k], held.stop[k]
+        exposure = held.units[k] * ordered_sum(world.prices[i, start - 1 : stop - 1])
+        direction = np.sign(held.net[k])
+        out[0, i] += exposure
+        out[1, i] += exposure * direction
+        out[2, i] += (stop - start) * direction
+    return out
+
+
+@njit(cache=True, nogil=True)
 def calendar_series(
     events: Events, horizon: int, world: Market, y: FloatArray, held: FloatArray
 ) -> tuple[int, int]:
@@ -102,152 +208,112 @@ def calendar_series(
     long-term returns, and behavioral finance".
     """
     y[:] = 0.0
-    held[:, :] = 0.0
-    n = events.entry.shape[0]
-    first, last, head = y.shape[0], 0, 0
-    while head < n:
-        i = events.symbol[head]
-        tail, units, net = head, 0.0, 0.0
-        t = events.entry[head] + 1
-        first = min(first, t)
-        while tail < n and events.symbol[tail] == i:
-            if head == tail:
-                # Nothing is held: restart from zero, so that rounding never outlives a position.
-                units, net, t = 0.0, 0.0, events.entry[head] + 1
-            while head < n and events.symbol[head] == i and events.entry[head] < t:
-                units += events.sign[head] / world.prices[i, events.entry[head]]
-                net += events.sign[head]
-                head += 1
-            # Until the next entry or the oldest exit the position does not change.
-            stop = events.entry[tail] + horizon + 1
-            if head < n and events.symbol[head] == i:
-                stop = min(stop, events.entry[head] + 1)
-            for u in range(t, stop):
-                y[u] += units * world.gains[i, u]
-            base = 0.0
-            for u in range(t, stop):
-                base += world.prices[i, u - 1]
-            held[0, i] += units * base
-            held[1, i] += units * base * np.sign(net)
-            held[2, i] += (stop - t) * np.sign(net)
-            t = stop
-            while tail < head and events.entry[tail] + horizon < t:
-                units -= events.sign[tail] / world.prices[i, events.entry[tail]]
-                net -= events.sign[tail]
-                tail += 1
-        last = max(last, t)
+    at = positions(events.symbol, events.entry, units_of(events, world), horizon)
+    lay(at, world, y, blocks_of(y))
+    held[:, :] = _exposure(at, world)
+    first, last = y.shape[0], 0
+    for k in range(at.symbol.shape[0]):
+        first, last = min(first, at.start[k]), max(last, at.stop[k])
     return first, last
 
 
-@njit(cache=True)
-def moments(y: FloatArray, first: int, last: int, whole: FloatArray, near: FloatArray) -> PartSums:
-    """Moments of y over [first, last), and its products with `whole` and `near`, all [T].
-
-    Bartlett's long-run sum with 5 lags: g_0 + 2 sum_l (1 - l/6) g_l with uncentred
-    g_l = sum_t y_t y_(t-l) (Newey and West 1987). y is zero outside the range, and stretches of
-    zeros cost a glance. Oracle: statsmodels' S_hac_simple.
-    """
-    total, g0, g1, g2, g3, g4, g5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    p1, p2, p3, p4, p5 = 0.0, 0.0, 0.0, 0.0, 0.0
-    product, near_product = 0.0, 0.0
-    t, quiet = first, 0
-    while t < last:
-        now = y[t]
-        quiet = quiet + 1 if now == 0.0 else 0
-        if quiet > 5:
-            # The five before are zeros too: nothing here adds to any sum.
-            while t < last and y[t] == 0.0:
-                t += 1
-            continue
-        total += now
-        g0 += now * now
-        g1 += now * p1
-        g2 += now * p2
-        g3 += now * p3
-        g4 += now * p4
-        g5 += now * p5
-        product += now * whole[t]
-        near_product += now * near[t]
-        p5, p4, p3, p2, p1 = p4, p3, p2, p1, now
-        t += 1
-    bartlett = g0 + 2.0 * (5.0 * g1 + 4.0 * g2 + 3.0 * g3 + 2.0 * g4 + g5) / 6.0
-    return PartSums(total, g0, bartlett, product, near_product)
-
-
-@njit(cache=True)
-def sum_and_variance(y: FloatArray, first: int, last: int) -> tuple[float, float]:
-    """Sum of y[first:last] and its variance: the larger of sum y^2 and Bartlett's (`moments`)."""
-    sums = moments(y, first, last, y, y)
-    return sums.total, max(sums.squares, sums.bartlett)
-
-
-@njit(cache=True)
-def neighbours(y: FloatArray, near: FloatArray) -> None:
-    """Fill near[T] with near_t = sum over |l| <= 5 of (1 - |l|/6) y_(t+l); zero beyond the ends.
-
-    Then sum_t x_t near_t is Bartlett's long-run product of x and y: that of `moments` where x is y.
-    Oracle: `cross_bartlett` of the tests.
-    """
-    n, inner = y.shape[0], max(0, y.shape[0] - 10)
-    middle = near[5 : 5 + inner]
-    b5, b4, b3, b2, b1 = y[0:], y[1:], y[2:], y[3:], y[4:]
-    now, a1, a2, a3, a4, a5 = y[5:], y[6:], y[7:], y[8:], y[9:], y[10:]
-    # Views whose index is never negative: the compiler then takes several minutes at once.
-    for t in range(inner):
-        ones = 5.0 * (b1[t] + a1[t]) + 4.0 * (b2[t] + a2[t])
-        twos = 3.0 * (b3[t] + a3[t]) + 2.0 * (b4[t] + a4[t])
-        middle[t] = now[t] + (ones + twos + (b5[t] + a5[t])) / 6.0
-    for t in range(n):
-        if t < 5 or t >= 5 + inner:
-            near[t] = 0.0
-            for u in range(max(0, t - 5), min(n, t + 6)):
-                near[t] += (1.0 - abs(u - t) / 6.0) * y[u]
-
-
-@njit(cache=True)
-def part_sums(
-    events: Events, horizon: int, world: Market, whole: FloatArray, near: FloatArray, y: FloatArray
-) -> PartSums:
-    """Sums of a part of the events, and its products with the series of all of them; y is filled.
-
-    `whole` [T] is the series of all the events, `near` [T] its `neighbours`. O(T + minutes held).
-    """
-    held = np.empty((3, world.prices.shape[0]))
-    first, last = calendar_series(events, horizon, world, y, held)
-    return moments(y, first, last, whole, near)
-
-
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def calendar_sums(
     events: Events, horizon: int, world: Market, y: FloatArray, contrast: FloatArray
 ) -> CalendarSums:
-    """Raw and contrast sums of one set of events; y[T] and contrast[T] are filled.
+    """Raw and contrast sums of a set of events, minute by minute; y[T] and contrast[T] are filled.
 
     contrast_t = sum_i (a_it - abar_i) r_it with abar_i the mean of a_i over the minutes in which
     the symbol has a return: what a drift of the symbol alone would earn is taken out, minute by
     minute. No events: zeros. Oracle: `calendar_time` of the tests. O(I T).
     """
-    n_symbols = world.prices.shape[0]
-    held = np.empty((3, n_symbols))
+    held = np.empty((3, world.prices.shape[0]))
     first, last = calendar_series(events, horizon, world, y, held)
     total, variance = sum_and_variance(y, first, last)
-    contrast[:] = y
-    always = 0.0
-    for i in range(n_symbols):
-        if held[0, i] != 0.0:
-            mean = held[0, i] / world.n_minutes[i]
-            always += mean * held[2, i]
-            for t in range(contrast.shape[0]):
-                contrast[t] -= mean * world.returns[i, t]
+    means = _means(held, world)
+    _subtract(y, means, world, contrast)
     contrast_total, contrast_variance = sum_and_variance(contrast, 0, contrast.shape[0])
-    exposure = held[1].sum()
-    kept = 1.0 - always / exposure if exposure > 0.0 else 0.0
+    kept = _kept(held, means)
     return CalendarSums(total, variance, contrast_total, contrast_variance, kept)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
+def held_sums(
+    events: Events, horizon: int, world: Market, y: FloatArray, touched: BoolArray
+) -> CalendarSums:
+    """As `calendar_sums`, from the minutes held alone; y[T] is filled and its blocks are `touched`.
+
+    On entry y is zero outside `touched`, as this leaves it. The contrast's square is multiplied
+    out: sum y^2 - 2 sum_t y_t m_t + sum_ij abar_i abar_j sum_t r_it r_jt with
+    m_t = sum_i abar_i r_it, where the last sums are the market's own; Bartlett's likewise. Where
+    the terms cancel (`CANCELLED`) it is summed minute by minute instead. O(I x minutes touched).
+    Oracles: `calendar_time` of the tests, and `calendar_sums`.
+    """
+    clear(y, touched)
+    at = positions(events.symbol, events.entry, units_of(events, world), horizon)
+    lay(at, world, y, touched)
+    held = _exposure(at, world)
+    means = _means(held, world)
+    raw = moments(y, touched, y)
+    contrast_total = raw.total - _inner(means, world.drift)
+    cross, near_cross = mixed_products(y, touched, means, world.returns)
+    squares, bartlett = 0.0, 0.0
+    for i in range(means.shape[0]):
+        squares += means[i] * _inner(world.squares[i], means)
+        bartlett += means[i] * _inner(world.bartlett[i], means)
+    contrast = raw.squares - 2.0 * cross + squares
+    long_run = raw.bartlett - 2.0 * near_cross + bartlett
+    # The larger one counts: it suffices that it has kept its digits.
+    variance = max(contrast, long_run)
+    if variance <= CANCELLED * max(raw.squares + squares, raw.bartlett + bartlett):
+        series = np.empty_like(y)
+        _subtract(y, means, world, series)
+        contrast_total, variance = sum_and_variance(series, 0, series.shape[0])
+    kept = _kept(held, means)
+    return CalendarSums(raw.total, max(raw.squares, raw.bartlett), contrast_total, variance, kept)
+
+
+@njit(cache=True, nogil=True)
 def raw_sums(events: Events, horizon: int, world: Market, y: FloatArray) -> tuple[float, float]:
-    """Sum and variance of the raw series alone (slices, curves); y[T] is filled."""
-    held = np.empty((3, world.prices.shape[0]))
-    first, last = calendar_series(events, horizon, world, y, held)
-    return sum_and_variance(y, first, last)
+    """Sum and variance of the raw series alone (curves, late entries); y[T] is filled."""
+    y[:] = 0.0
+    touched = blocks_of(y)
+    at = positions(events.symbol, events.entry, units_of(events, world), horizon)
+    lay(at, world, y, touched)
+    sums = moments(y, touched, y)
+    return sums.total, max(sums.squares, sums.bartlett)
+
+
+@njit(cache=True, nogil=True)
+def _means(held: FloatArray, world: Market) -> FloatArray:
+    """Per symbol the mean of a over the minutes with a return; 0 for a symbol that has none."""
+    out = np.zeros(held.shape[1])
+    for i in range(held.shape[1]):
+        if held[0, i] != 0.0:
+            out[i] = held[0, i] / world.n_minutes[i]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _kept(held: FloatArray, means: FloatArray) -> float:
+    exposure = held[1].sum()
+    return 1.0 - _inner(means, held[2]) / exposure if exposure > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _subtract(y: FloatArray, means: FloatArray, world: Market, out: FloatArray) -> None:
+    """Fill out with y - sum_i abar_i r_i, all [T]."""
+    out[:] = y
+    for i in range(means.shape[0]):
+        if means[i] != 0.0:
+            for t in range(out.shape[0]):
+                out[t] -= means[i] * world.returns[i, t]
+
+
+@njit(cache=True, nogil=True)
+def _inner(x: FloatArray, y: FloatArray) -> float:
+    """Sum of x y of two short vectors."""
+    total = 0.0
+    for k in range(x.shape[0]):
+        total += x[k] * y[k]
+    return total

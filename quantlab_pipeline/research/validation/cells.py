@@ -54,12 +54,14 @@ class Cell:
 
 
 class Workspace:
-    """The series of T minutes that every cell overwrites."""
+    """The series of T minutes that every cell overwrites, `y` with the blocks it touched."""
 
     def __init__(self, n_minutes: int) -> None:
-        self.y = np.empty(n_minutes)
-        self.contrast = np.empty(n_minutes)
-        self.part = np.empty(n_minutes)
+        from quantlab_pipeline.kernels.calendar_moments import blocks_of
+
+        self.y = np.zeros(n_minutes)
+        self.touched = blocks_of(self.y)
+        self.part = np.zeros(n_minutes)
 
 
 def choose(
@@ -95,17 +97,16 @@ def measure_cell(
     space: Workspace,
 ) -> Cell:
     """Sums, costs and slices of one cell; `space` is overwritten."""
-    from quantlab_pipeline.kernels.calendar_time import calendar_sums
+    from quantlab_pipeline.kernels.calendar_time import held_sums
 
     sign = arrays.signs[template][chosen]
     events = kernel_events(arrays, chosen, sign)
-    sums = calendar_sums(events, horizon_min, arrays.paths.world, space.y, space.contrast)
+    sums = held_sums(events, horizon_min, arrays.paths.world, space.y, space.touched)
     costs = arrays.costs
     gross = sign * arrays.paths.long_return[h, chosen]
     day_sums = space.y.reshape(-1, DAY_MINUTES).sum(axis=1)
     cost = costs.total[h, chosen] / BPS
-    # The contrast has been summed: its room is free.
-    free = space.part, space.contrast
+    free = (space.part,)
     slices = slice_table(arrays, chosen, sign, cost, horizon_min, slice_min_days, space.y, free)
     return Cell(
         chosen=chosen,

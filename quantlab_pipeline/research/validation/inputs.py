@@ -35,6 +35,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 REGIMES = ("vol_regime", "liq_regime")
+KNOWN_REGIMES = ("low", "mid", "high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ class EventArrays:
     """All events of a study, sorted by (type, symbol, entry); arrays have length n.
 
     `where` gives each type's slice. `day` counts from the window's first day by decision. `signs`
-    maps a template to +1, -1, 0 (no trade). `usable` [H, n]: path and costs are known.
+    maps a template to +1, -1, 0 (no trade). `regimes` maps a column to the place of its value in
+    `KNOWN_REGIMES`, -1 for any other. `usable` [H, n]: path and costs are known.
     """
 
     symbols: tuple[str, ...]
@@ -94,7 +96,7 @@ class EventArrays:
     symbol: IntArray
     entry: IntArray
     day: IntArray
-    regimes: Mapping[str, npt.NDArray[np.str_]]
+    regimes: Mapping[str, IntArray]
     buckets: Mapping[str, BoolArray]
     signs: Mapping[str, FloatArray]
     paths: Paths
@@ -123,7 +125,7 @@ def prepare(inputs: ValidationInputs, family: CandidateFamily, costs: CostModel)
         symbol=symbol,
         entry=entry,
         day=decided // DAY_MINUTES,
-        regimes={c: rows[c].to_numpy().astype(np.str_) for c in REGIMES},
+        regimes={column: _regime(rows[column]) for column in REGIMES},
         buckets=_members(rows, family),
         signs=_signs(rows, family),
         paths=paths,
@@ -236,6 +238,12 @@ def _slices(types: pl.Series) -> dict[str, slice]:
         )
         for name in types.unique().sort()
     }
+
+
+def _regime(values: pl.Series) -> IntArray:
+    places = {name: place for place, name in enumerate(KNOWN_REGIMES)}
+    codes = values.replace_strict(places, default=-1, return_dtype=pl.Int64)
+    return np.ascontiguousarray(codes.fill_null(-1).to_numpy())
 
 
 def _order(symbols: tuple[str, ...]) -> dict[str, int]:

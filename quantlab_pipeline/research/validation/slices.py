@@ -24,14 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from quantlab_pipeline.core.clocks import DAY_MINUTES
-from quantlab_pipeline.research.validation.inputs import EventArrays
+from quantlab_pipeline.research.validation.inputs import KNOWN_REGIMES, EventArrays
 
 if TYPE_CHECKING:
-    from quantlab_pipeline.kernels.calendar_time import PartSums
+    from quantlab_pipeline.kernels.calendar_moments import PartSums
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-KNOWN_REGIMES = ("low", "mid", "high")
 HETEROGENEITY = (
     "heterogeneity_q", "heterogeneity_p",
     "strongest_slice", "strongest_bps", "weakest_slice", "weakest_bps",
@@ -80,32 +79,37 @@ def slice_table(
     horizon_min: int,
     min_days: int,
     whole: FloatArray,
-    space: tuple[FloatArray, FloatArray],
+    space: tuple[FloatArray, ...],
 ) -> SliceTable:
     """Calendar-time sums of every slice of the chosen events with `min_days` decision days.
 
-    `sign` and `cost` (in units of return) belong to `chosen`, `whole` [T] is their series; the two
-    arrays [T] of `space` are overwritten. A part that holds all the events is no slice.
+    `sign` and `cost` (in units of return) belong to `chosen`, `whole` [T] is their series; the
+    first array [T] of `space` is overwritten. A part that holds all the events is no slice.
     """
-    from quantlab_pipeline.kernels.calendar_time import Events, moments, neighbours, part_sums
+    from quantlab_pipeline.kernels.calendar_moments import PartSums
+    from quantlab_pipeline.kernels.calendar_parts import part_sums
+    from quantlab_pipeline.kernels.calendar_time import Events
 
-    y, near = space
-    neighbours(whole, near)
-    all_sums = moments(whole, 0, whole.shape[0], whole, near)
-    names, rows = [], []
-    symbol, entry, day = arrays.symbol[chosen], arrays.entry[chosen], arrays.day[chosen]
-    for partition, label, member in _parts(arrays, chosen):
-        part = np.flatnonzero(member)
-        if part.size in {0, chosen.size} or days_of(day[part]) < min_days:
-            continue
-        events = Events(symbol[part], entry[part], sign[part])
-        sums = part_sums(events, horizon_min, arrays.paths.world, whole, near, y)
-        variance = max(sums.squares, sums.bartlett)
+    names, parts = [], []
+    for partition, label, members in _parts(arrays, chosen, min_days):
+        names.append((partition, label))
+        parts.append(members)
+    bounds = np.cumsum([0, *(part.size for part in parts)])
+    members = np.concatenate(parts) if parts else np.empty(0, np.int64)
+    events = Events(arrays.symbol[chosen], arrays.entry[chosen], sign)
+    world = arrays.paths.world
+    sums = [
+        PartSums(*row)
+        for row in part_sums(events, members, bounds, horizon_min, world, whole, space[0]).tolist()
+    ]
+    rows, kept = [], []
+    for name, part, own in zip(names, parts, sums[:-1], strict=True):
+        variance = max(own.squares, own.bartlett)
         if variance > 0.0:
-            names.append((partition, label))
-            excess = _excess_z(sums, part.size, all_sums, chosen.size)
-            rows.append((part.size, sums.total, variance, cost[part].sum(), excess))
-    partitions, labels = tuple(p for p, _ in names), tuple(label for _, label in names)
+            kept.append(name)
+            excess = _excess_z(own, part.size, sums[-1], chosen.size)
+            rows.append((part.size, own.total, variance, cost[part].sum(), excess))
+    partitions, labels = tuple(p for p, _ in kept), tuple(label for _, label in kept)
     n, gross, squares, costs, excess_z = np.array(rows, dtype=np.float64).reshape(-1, 5).T.copy()
     differs = heterogeneity(partitions, excess_z)
     return SliceTable(partitions, labels, n, gross, squares, costs, excess_z, differs)
@@ -135,20 +139,33 @@ def _excess_z(part: PartSums, n: int, whole: PartSums, n_all: int) -> float:
 
 
 def _parts(
-    arrays: EventArrays, chosen: IntArray
-) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
+    arrays: EventArrays, chosen: IntArray, min_days: int
+) -> Iterator[tuple[str, str, IntArray]]:
+    """Partition, label and members (places in `chosen`, rising) of every part that is a slice."""
     n_days = arrays.paths.world.prices.shape[1] // DAY_MINUTES
-    for partition, parts in (("half", 2), ("quarter", 4)):
-        which = arrays.day[chosen] * parts // n_days
-        for k in range(parts):
-            yield partition, str(k + 1), which == k
-    for column, values in arrays.regimes.items():
-        mine = values[chosen]
-        for regime in KNOWN_REGIMES:
-            yield column, regime, mine == regime
-    symbol = arrays.symbol[chosen]
-    for i, name in enumerate(arrays.symbols):
-        yield "symbol", name, symbol == i
+    day = arrays.day[chosen]
+    for partition, labels, code in _partitions(arrays, chosen, n_days):
+        known = np.flatnonzero(code >= 0)
+        order = known[np.argsort(code[known], kind="stable")]
+        ends = np.cumsum(np.bincount(code[known], minlength=len(labels)))
+        by_day = np.bincount(code[known] * n_days + day[known], minlength=len(labels) * n_days)
+        days = np.count_nonzero(by_day.reshape(len(labels), n_days), axis=1)
+        for k, label in enumerate(labels):
+            members = order[ends[k - 1] if k else 0 : ends[k]]
+            if members.size not in {0, chosen.size} and days[k] >= min_days:
+                yield partition, label, members
+
+
+def _partitions(
+    arrays: EventArrays, chosen: IntArray, n_days: int
+) -> Iterator[tuple[str, Sequence[str], IntArray]]:
+    """Name, labels, and which of them each chosen event has; -1 for none."""
+    for name, parts in (("half", 2), ("quarter", 4)):
+        labels = [str(k + 1) for k in range(parts)]
+        yield name, labels, arrays.day[chosen] * parts // n_days
+    for name, codes in arrays.regimes.items():
+        yield name, KNOWN_REGIMES, codes[chosen]
+    yield "symbol", arrays.symbols, arrays.symbol[chosen]
 
 
 def summary(table: SliceTable, side: int) -> dict[str, Any]:

@@ -60,7 +60,8 @@ def time_shift(
     z has a size of at most 1 - Phi(z); its variance is that of the estimator. The horizon runs from
     the late entry: lag k trades (entry + k, entry + k + H].
     """
-    from quantlab_pipeline.kernels.calendar_time import Events, raw_sums, sum_and_variance
+    from quantlab_pipeline.kernels.calendar_moments import sum_and_variance
+    from quantlab_pipeline.kernels.calendar_time import Events, raw_sums
 
     horizon = horizon_minutes(candidate.horizon)
     chosen = _whole_at_every_lag(arrays, family, candidate, horizon)
