@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.research.validation.inputs import EventArrays
+from quantlab_pipeline.research.validation.secondary import hac_variance, two_way_variance
 from quantlab_pipeline.research.validation.slices import SliceTable, days_of, slice_table, summary
 from quantlab_pipeline.simulation.costs import best_participation
 
@@ -27,6 +28,8 @@ IntArray = npt.NDArray[np.int64]
 BPS = 1e4
 POWER_Z = 0.8416212335729143
 """Normal quantile of 0.8: the margin for a power of 80 %."""
+BAND_Z = 1.959963984540054
+"""Normal quantile of 0.975: the half-width of a pointwise 95 % band in standard errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class Cell:
     """A cell's events and sums: `chosen` int64[n] indexes `EventArrays`, `sign` [n] the rule's.
 
     `day_sums` and `day_costs` [D] are the P&L of each day's minutes and the costs of each day's
-    decisions, both in units of one event's notional.
+    decisions, both in units of one event's notional. `hac` and `two_way` are variances of the sum
+    of event returns (`secondary`).
     """
 
     chosen: IntArray
@@ -45,6 +49,8 @@ class Cell:
     day_costs: FloatArray
     gross: FloatArray
     cost: FloatArray
+    hac: float
+    two_way: float
     fixed_bps: float
     sigma_d_bps: float
     volume_usd: float
@@ -117,6 +123,8 @@ def measure_cell(
         day_costs=_by_day(arrays.day[chosen], cost, day_sums.size),
         gross=gross,
         cost=cost,
+        hac=hac_variance(arrays.entry[chosen], gross, horizon_min),
+        two_way=two_way_variance(arrays.symbol[chosen], arrays.day[chosen], gross),
         fixed_bps=_mean(costs.fixed[h, chosen]),
         sigma_d_bps=_median(costs.sigma_d_bps[chosen]),
         volume_usd=_median(costs.volume_usd[chosen]),
@@ -133,41 +141,74 @@ def side_of(cell: Cell, side: int, impact_y: float, z_first: float) -> dict[str,
     """
     n, total_cost = cell.chosen.size, float(cell.cost.sum())
     gross, cost = _ratio(side * cell.sums.total, n), _ratio(total_cost, n)
-    inference, se = _inference(cell, side, total_cost)
     return {
         **_counts(cell, side),
         "gross_bps": _bps(gross),
         "cost_bps": _bps(cost),
         "net_bps": None if gross is None or cost is None else (gross - cost) * BPS,
-        "se_bps": _bps(se),
-        "mde80_bps": None if se is None else (z_first + POWER_Z) * se * BPS,
+        **_interval(cell, side, total_cost),
+        "mde80_bps": _bps(smallest_effect(cell.sums, n, total_cost, z_first + POWER_Z)),
         "cost_breakeven": None if gross is None or cost is None else _ratio(gross, cost),
-        **inference,
+        **_inference(cell, side, total_cost),
         **summary(cell.slices, side),
         "capacity_usd": _capacity(cell, gross, impact_y),
         "assumed_spread_share": cell.assumed if n else None,
     }
 
 
-def _inference(cell: Cell, side: int, total_cost: float) -> tuple[dict[str, Any], float | None]:
-    """Both z net of cost, the larger p, and the binding statistic's standard error.
+def _inference(cell: Cell, side: int, total_cost: float) -> dict[str, Any]:
+    """Every z net of cost, the larger p, and the binding statistic's standard error.
 
-    The binding statistic has the smaller z. The contrast shows only the share `kept` of an effect,
-    so that in units of the effect its standard error is sqrt(V) / (n kept): an event type that is
-    nearly always on has a large one.
+    The binding statistic is the one with the smaller z, of which `p` is. The contrast shows only
+    the share `kept` of an effect, so that in units of the effect its standard error is
+    sqrt(V) / (n kept): an event type that is nearly always on has a large one, and none where the
+    contrast keeps nothing.
     """
     from scipy.special import ndtr
 
     n, sums = cell.chosen.size, cell.sums
+    net = side * sums.total - total_cost
     deviations = math.sqrt(sums.variance), math.sqrt(sums.contrast_variance)
-    z_raw = _ratio(side * sums.total - total_cost, deviations[0])
+    z_raw = _ratio(net, deviations[0])
     z_contrast = _ratio(side * sums.contrast_total - total_cost, deviations[1])
-    if z_raw is None or z_contrast is None:
-        return {"z_raw": z_raw, "z_contrast": z_contrast, "p": None}, None
-    raw_binds = z_raw < z_contrast
-    se = _ratio(deviations[0], n) if raw_binds else _ratio(deviations[1], n * sums.kept)
-    p = float(ndtr(-min(z_raw, z_contrast)))
-    return {"z_raw": z_raw, "z_contrast": z_contrast, "p": p}, se
+    out = {
+        "z_raw": z_raw,
+        "z_contrast": z_contrast,
+        "z_hac": _ratio(net, math.sqrt(cell.hac)),
+        "z_two_way": _ratio(net, math.sqrt(cell.two_way)),
+        "p": None,
+        "se_bps": None,
+    }
+    if z_raw is not None and z_contrast is not None:
+        raw_binds = z_raw < z_contrast
+        se = _ratio(deviations[0], n) if raw_binds else _ratio(deviations[1], n * sums.kept)
+        out |= {"p": float(ndtr(-min(z_raw, z_contrast))), "se_bps": _bps(se)}
+    return out
+
+
+def smallest_effect(sums: CalendarSums, n: int, total_cost: float, z_needed: float) -> float | None:
+    """Net effect per event that both statistics show at `z_needed`, in expectation.
+
+    `total_cost` is that of the n events. The raw statistic sees a net effect m whole: it needs
+    z sqrt(V_raw) / n. The contrast keeps a share of the gross effect m + c and is charged the whole
+    cost c: it needs (z sqrt(V_contrast) / n + c) / kept - c. The larger of the two; None where
+    nothing varies, or where the contrast keeps nothing, so that no effect would do.
+    """
+    if n == 0 or sums.kept <= 0.0 or min(sums.variance, sums.contrast_variance) <= 0.0:
+        return None
+    cost = total_cost / n
+    raw = z_needed * math.sqrt(sums.variance) / n
+    contrast = (z_needed * math.sqrt(sums.contrast_variance) / n + cost) / sums.kept - cost
+    return max(raw, contrast)
+
+
+def _interval(cell: Cell, side: int, total_cost: float) -> dict[str, Any]:
+    """95 % interval of the net mean by the raw calendar-time variance."""
+    n, net = cell.chosen.size, side * cell.sums.total - total_cost
+    if n == 0 or cell.sums.variance <= 0.0:
+        return {"ci95_low_bps": None, "ci95_high_bps": None}
+    half = BAND_Z * math.sqrt(cell.sums.variance)
+    return {"ci95_low_bps": BPS * (net - half) / n, "ci95_high_bps": BPS * (net + half) / n}
 
 
 def _counts(cell: Cell, side: int) -> Mapping[str, Any]:

@@ -6,8 +6,11 @@ Belongs here: the order of the work. The statistic lives in `cells` and the kern
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -46,6 +49,9 @@ from quantlab_pipeline.simulation.costs import CostModel
 
 DEFAULT_FLAGS = FlagThresholds()
 DEFAULT_COMPANIONS = CompanionSpec()
+Item = TypeVar("Item")
+MANY_MINUTES = 20_000_000
+"""Cells times minutes from which threads are worth their start."""
 FOLLOWED_REJECTS = 25
 """How many of the nearest misses are followed through later entries, as every survivor is."""
 
@@ -181,47 +187,69 @@ def measure_family(
     thresholds: V1Thresholds,
     budget: int,
     served: Served = NOTHING_SERVED,
+    *,
+    n_threads: int | None = None,
 ) -> Measured:
     """Everything about every candidate that does not depend on the others, in their order.
 
-    A cell is measured unless all of its sides that are asked for are `served`.
+    A cell is measured unless all of its sides that are asked for are `served`. Cells share nothing
+    but what they read, so that no byte depends on `n_threads` (one per processor where it is None
+    and the work is worth it).
     """
     z_first = first_step_z(thresholds.q, budget)
-    space = Workspace(arrays.paths.world.prices.shape[1])
+    n_minutes = arrays.paths.world.prices.shape[1]
     impact_y = costs.profiles[family.cost_profile].impact_y
-    rows: list[dict[str, Any]] = []
-    daily = np.full((len(candidates), space.y.size // DAY_MINUTES), np.nan)
-    last, cell = None, None
-    for k, candidate in enumerate(candidates):
-        reason = reasons[candidate.event_type, candidate.template.name]
-        if reason is not None:
-            rows.append(_untested(candidate, reason))
-            continue
-        if candidate.candidate_hash in served:
-            row, daily[k] = served[candidate.candidate_hash]
-            rows.append(dict(row))
-            continue
-        names = (candidate.event_type, candidate.bucket.name)
-        key = (*names, candidate.horizon, candidate.template.name)
-        if cell is None or key != last:
-            h = family.horizons.index(candidate.horizon)
-            chosen, n_dropped = choose(arrays, *names, h, candidate.template.name)
-            minutes = horizon_minutes(candidate.horizon)
-            cell = measure_cell(
-                arrays,
-                chosen,
-                n_dropped,
-                h,
-                minutes,
-                candidate.template.name,
-                thresholds.slice_min_days,
-                space,
-            )
-            last = key
-        measured = side_of(cell, candidate.side, impact_y, z_first)
-        rows.append({**_identity(candidate), "not_evaluable": None, **measured})
-        daily[k] = candidate.side * cell.day_sums - cell.day_costs
+    rows: list[dict[str, Any]] = [
+        {} if reason is None else _untested(candidate, reason)
+        for candidate, reason in ((c, reasons[c.event_type, c.template.name]) for c in candidates)
+    ]
+    daily = np.full((len(candidates), n_minutes // DAY_MINUTES), np.nan)
+    for k, c in enumerate(candidates):
+        if not rows[k] and c.candidate_hash in served:
+            row, daily[k] = served[c.candidate_hash]
+            rows[k] = dict(row)
+    cells = _cells([k for k, row in enumerate(rows) if not row], candidates)
+    rooms = threading.local()
+
+    def measure(members: Sequence[int]) -> None:
+        if not hasattr(rooms, "space"):
+            rooms.space = Workspace(n_minutes)
+        first = candidates[members[0]]
+        h, template = family.horizons.index(first.horizon), first.template.name
+        chosen, n_dropped = choose(arrays, first.event_type, first.bucket.name, h, template)
+        minutes, min_days = horizon_minutes(first.horizon), thresholds.slice_min_days
+        cell = measure_cell(arrays, chosen, n_dropped, h, minutes, template, min_days, rooms.space)
+        for k in members:
+            side = candidates[k].side
+            figures = side_of(cell, side, impact_y, z_first)
+            rows[k] = {**_identity(candidates[k]), "not_evaluable": None, **figures}
+            daily[k] = side * cell.day_sums - cell.day_costs
+
+    if n_threads is None:
+        n_threads = (os.cpu_count() or 1) if len(cells) * n_minutes >= MANY_MINUTES else 1
+    in_turn(measure, cells, n_threads)
     return Measured(rows, daily)
+
+
+def _cells(tested: Sequence[int], candidates: Sequence[Candidate]) -> list[list[int]]:
+    """The places of `tested` candidates by cell: those that differ in their side alone."""
+    cells: dict[tuple[str, ...], list[int]] = {}
+    for k in tested:
+        c = candidates[k]
+        key = (c.event_type, c.bucket.name, c.horizon, c.template.name)
+        cells.setdefault(key, []).append(k)
+    return list(cells.values())
+
+
+def in_turn(work: Callable[[Item], None], items: Sequence[Item], n_threads: int) -> None:
+    """`work` on every item, by `n_threads` threads; the first error is raised."""
+    if n_threads < 2:
+        for item in items:
+            work(item)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        for _ in pool.map(work, items):
+            pass
 
 
 def _identity(candidate: Candidate) -> dict[str, Any]:
