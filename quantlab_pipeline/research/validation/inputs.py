@@ -153,11 +153,31 @@ def _decisions(inputs: ValidationInputs, family: CandidateFamily, costs: CostMod
         )
     )
     # Minute rows: one that is older than the minute of the decision is a gap, not a fact.
-    rows = asof_join(rows, inputs.features, wanted, max_age=MINUTE, decided_at="decided_at")
+    seen = _seen_by(rows, inputs)
+    rows = asof_join(rows, seen, wanted, max_age=MINUTE, decided_at="decided_at")
     liquidity = liquidity_at(
         rows.select("symbol", pl.col("decided_at").alias("ts")), inputs.bars_perp
     )
     return rows.with_columns(liquidity["sigma_d_bps"], liquidity["volume_usd"])
+
+
+def _seen_by(rows: pl.DataFrame, inputs: ValidationInputs) -> pl.DataFrame:
+    """The features within a minute before any of the decisions: no other row can be joined.
+
+    A year has a hundred times as many. A row's own minute is rounded up, as a decision's is.
+    """
+    grid = minute_grid(inputs.days)
+    symbol, decided = _index(rows["symbol"], inputs.symbols), _minute_of(rows["decided_at"], grid)
+    # Column m is minute m - 1: the row before the window's first decision has a place too.
+    shape = len(inputs.symbols), int(decided.max(initial=0)) + 2
+    wanted = np.zeros(shape, dtype=np.bool_)
+    wanted[symbol, decided + 1] = wanted[symbol, decided] = True
+    features = inputs.features.filter(pl.col("symbol").is_in(list(inputs.symbols)))
+    first = int(grid.dt.epoch("us")[0])
+    column = 1 - (first - features["ts"].dt.epoch("us").to_numpy()) // MINUTE_US
+    inside = (column >= 0) & (column < shape[1])
+    code = _index(features["symbol"], inputs.symbols)
+    return features.filter(pl.Series(inside & wanted[code, np.where(inside, column, 0)]))
 
 
 def _members(rows: pl.DataFrame, family: CandidateFamily) -> dict[str, BoolArray]:

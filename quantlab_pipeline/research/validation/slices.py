@@ -91,7 +91,7 @@ def slice_table(
     from quantlab_pipeline.kernels.calendar_time import Events
 
     names, parts = [], []
-    for partition, label, members in _parts(arrays, chosen, min_days):
+    for partition, label, members in parts_of(arrays, chosen, min_days):
         names.append((partition, label))
         parts.append(members)
     bounds = np.cumsum([0, *(part.size for part in parts)])
@@ -138,7 +138,7 @@ def _excess_z(part: PartSums, n: int, whole: PartSums, n_all: int) -> float:
     return (a * part.total - b * whole.total) / math.sqrt(variance)
 
 
-def _parts(
+def parts_of(
     arrays: EventArrays, chosen: IntArray, min_days: int
 ) -> Iterator[tuple[str, str, IntArray]]:
     """Partition, label and members (places in `chosen`, rising) of every part that is a slice."""

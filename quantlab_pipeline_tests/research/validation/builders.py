@@ -73,6 +73,12 @@ def _clustered(rng, n_symbols, n, shocks_per_day, cooldown=30):
     return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
 
+def clustered(seed, n_symbols, n_days, shocks_per_day):
+    """Event minutes as (symbol, minute) pairs: one type of a world of that size."""
+    rng = np.random.default_rng(seed)
+    return _clustered(rng, n_symbols, n_days * DAY_MINUTES, shocks_per_day)
+
+
 def plant(made, event_type, edge_bps, horizon, *, only_high_vol=False, delta=1):
     """`made` with a drift over the `horizon` minutes after each entry; each event gains `edge_bps`.
 

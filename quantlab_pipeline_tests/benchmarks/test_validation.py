@@ -1,0 +1,140 @@
+"""The validation stage at the size of the issue: 10 symbols, a year, 25 types, 5,000 candidates.
+
+The bar is 60 s on two cores for all of it. Beside it, per cell: the estimator minute by minute,
+which the sums of held minutes replace; and statsmodels' day-clustered t of the same cells and
+slices, which has neither contrast, nor heterogeneity, nor costs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quantlab_pipeline.kernels import calendar_time as ct
+from quantlab_pipeline.research.validation.cells import (
+    Workspace,
+    choose,
+    kernel_events,
+    measure_cell,
+)
+from quantlab_pipeline.research.validation.evaluate import (
+    evaluate_family,
+    measure_family,
+    question_of,
+    reasons_of,
+)
+from quantlab_pipeline.research.validation.family import expand_family
+from quantlab_pipeline.research.validation.inputs import EventArrays, ValidationInputs, prepare
+from quantlab_pipeline.research.validation.slices import parts_of
+from quantlab_pipeline.research.validation.spec import V1Thresholds, horizon_minutes
+from quantlab_pipeline_tests.benchmarks.measure import compare
+from quantlab_pipeline_tests.research.validation import builders
+
+pytestmark = pytest.mark.benchmark
+N_SYMBOLS, N_DAYS, N_TYPES = 10, 365, 25
+BAR_S = 60.0
+BUDGET, LIMITS = 10_000, V1Thresholds()
+FAMILY, COSTS = builders.shipped_family(), builders.cost_model()
+Work = Callable[[], object]
+
+
+@pytest.fixture(scope="module")
+def year() -> ValidationInputs:
+    """A year with 25 types of some 5,600 events each, in clusters that most symbols share."""
+    made = builders.world(1, n_symbols=N_SYMBOLS, n_days=N_DAYS)
+    types = {f"t{k:02d}": builders.clustered(k, N_SYMBOLS, N_DAYS, 1.0) for k in range(N_TYPES)}
+    return builders.inputs_of(replace(made, events=types))
+
+
+def _timed(name: str, work: Work) -> tuple[float, object]:
+    start = time.perf_counter()
+    out = work()
+    seconds = time.perf_counter() - start
+    print(f"{name}: {seconds:.1f} s")
+    return seconds, out
+
+
+def test_the_stage_of_a_year_is_told_in_seconds(year: ValidationInputs) -> None:
+    """What is asserted holds on any machine; the seconds are for the reader and for the bar."""
+    small = replace(year, days=year.days[:10])
+    evaluate_family(small, FAMILY, COSTS, LIMITS, BUDGET)
+    print()
+    _, arrays = _timed("prepare", lambda: prepare(year, FAMILY, COSTS))
+    candidates = expand_family(FAMILY, question_of(year), COSTS)
+    work = arrays, candidates, reasons_of(year, FAMILY), FAMILY, COSTS, LIMITS, BUDGET
+    one, alone = _timed("measure, one thread", lambda: measure_family(*work, n_threads=1))
+    two, paired = _timed("measure, two threads", lambda: measure_family(*work, n_threads=2))
+    assert alone.rows == paired.rows
+    whole, frame = _timed("whole", lambda: evaluate_family(year, FAMILY, COSTS, LIMITS, BUDGET))
+    assert frame.height == len(candidates) == 5_000
+    each = 1e6 / len(candidates)
+    print(
+        f"{each * one:.0f} us per candidate measured by one thread, {each * two:.0f} by two; "
+        f"the whole stage {whole:.1f} s, {each * whole:.0f} us per candidate (bar: {BAR_S:.0f} s)"
+    )
+
+
+# --- one type, every horizon ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def arrays(year: ValidationInputs) -> EventArrays:
+    few = {name: year.event_specs[name] for name in ("t00",)}
+    return prepare(replace(year, event_specs=few, admitted=("t00",)), FAMILY, COSTS)
+
+
+def _cells(arrays: EventArrays):
+    """Horizon's place, its minutes, and the cell's events: the widest cell of each horizon."""
+    for h, horizon in enumerate(FAMILY.horizons):
+        yield h, horizon_minutes(horizon), choose(arrays, "t00", "all", h, "directional")[0]
+
+
+def test_held_minutes_take_a_fraction_of_all_minutes(arrays: EventArrays) -> None:
+    world, n = arrays.paths.world, arrays.paths.world.prices.shape[1]
+    y, contrast, touched = np.zeros(n), np.empty(n), np.zeros(-(-n // 30), np.bool_)
+    cells = [
+        (kernel_events(arrays, chosen, np.ones(chosen.size)), minutes)
+        for _, minutes, chosen in _cells(arrays)
+    ]
+
+    def ours() -> None:
+        for events, minutes in cells:
+            ct.held_sums(events, minutes, world, y, touched)
+
+    def every_minute() -> None:
+        touched[:] = True
+        for events, minutes in cells:
+            ct.calendar_sums(events, minutes, world, y, contrast)
+
+    units = len(cells) * n
+    ratio = compare("sums of a cell, per cell and minute of the year", units, ours, every_minute)
+    assert ratio.value < 0.7
+
+
+def test_a_cell_with_its_slices_costs_no_more_than_clustered_t_statistics(
+    arrays: EventArrays,
+) -> None:
+    import statsmodels.api as sm
+
+    space = Workspace(arrays.paths.world.prices.shape[1])
+    cells = list(_cells(arrays))
+
+    def ours() -> None:
+        for h, minutes, chosen in cells:
+            measure_cell(arrays, chosen, 0, h, minutes, "directional", LIMITS.slice_min_days, space)
+
+    def peer() -> None:
+        for h, _, chosen in cells:
+            values, day = arrays.paths.long_return[h, chosen], arrays.day[chosen]
+            members = [part for *_, part in parts_of(arrays, chosen, LIMITS.slice_min_days)]
+            for part in (np.arange(chosen.size), *members):
+                model = sm.OLS(values[part], np.ones(part.size))
+                model.fit(cov_type="cluster", cov_kwds={"groups": day[part]})
+
+    name = "a cell and its slices, per event and horizon"
+    ratio = compare(name, sum(c.size for *_, c in cells), ours, peer, rounds=3)
+    assert ratio.value < 1.3
