@@ -227,7 +227,7 @@ def measure_family(
 
     if n_threads is None:
         n_threads = (os.cpu_count() or 1) if len(cells) * n_minutes >= MANY_MINUTES else 1
-    in_turn(measure, cells, n_threads)
+    _side_by_side(measure, cells, n_threads)
     return Measured(rows, daily)
 
 
@@ -241,7 +241,7 @@ def _cells(tested: Sequence[int], candidates: Sequence[Candidate]) -> list[list[
     return list(cells.values())
 
 
-def in_turn(work: Callable[[Item], None], items: Sequence[Item], n_threads: int) -> None:
+def _side_by_side(work: Callable[[Item], None], items: Sequence[Item], n_threads: int) -> None:
     """`work` on every item, by `n_threads` threads; the first error is raised."""
     if n_threads < 2:
         for item in items:

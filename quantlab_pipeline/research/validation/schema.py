@@ -36,7 +36,7 @@ _EFFECT = (
     figure("gross_bps", "bps", "Mean simple return per event, funding inside, before costs."),
     figure("cost_bps", "bps", "Mean round-trip cost of these events, conservative profile.", 0),
     figure("net_bps", "bps", "gross_bps - cost_bps."),
-    figure("se_bps", "bps", "Standard error of the effect by the binding statistic."),
+    figure("se_bps", "bps", "Standard error of the effect by the smaller z; contrast: over kept."),
     figure("sigma_h_bps", "bps", "Deviation of the events' gross returns.", 0),
     figure("mde80_bps", "bps", "Net effect that both z find at the first BH step, power 0.8.", 0),
     figure("cost_breakeven", "1", "gross_bps / cost_bps: the multiple of costs that eats it."),
