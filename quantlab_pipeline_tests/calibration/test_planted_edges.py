@@ -44,7 +44,7 @@ def test_two_fresh_worlds():
     few = ("spread_blowout", "oi_surge", "oi_flush")
     made = _run(fresh_seeds(QUICK_ROOT, 2), event_types=few)
     _holds(made)
-    assert made.planted["multiple"].is_between(1.4, 2.1).all()
+    assert made.planted["multiple"].is_between(1.15, 1.7).all()
     assert made.by_type().select("event_type", "n_seeds", "n_passed").rows() == [
         ("oi_surge", 2, 2),
         ("spread_blowout", 2, 2),
@@ -87,4 +87,4 @@ def test_fresh_seeds_are_children_and_differ():
 def test_twenty_fresh_worlds():
     made = _run(fresh_seeds(FULL_ROOT, N_FULL))
     _holds(made)
-    assert made.planted["multiple"].is_between(1.5, 2.0).mean() >= 0.9
+    assert made.planted["multiple"].is_between(1.2, 1.65).mean() >= 0.9
