@@ -48,7 +48,7 @@ def build_defs(
     kinds = ("assets", "checks", "jobs", "schedules", "sensors")
     parts: dict[str, list[Any]] = {kind: [] for kind in kinds}
     for market in chosen:
-        jobs = [days_job(market, tables), study_job(market, tables), board_job(market)]
+        jobs = [days_job(market, tables), study_job(market, tables), board_job(market, tables)]
         parts["assets"] += [
             table_asset(market, table, graph, BODIES[name], RENEWED.get(name))
             for name, table in tables.items()

@@ -176,6 +176,8 @@ def rotated(arrays: EventArrays, family: CandidateFamily, shift_days: int) -> Ev
         own.sigma_d_bps[order],
         own.volume_usd[order],
         own.assumed[:, order],
+        own.spread[:, order],
+        own.stress[order],
     )
     return replace(
         arrays,

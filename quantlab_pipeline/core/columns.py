@@ -17,7 +17,10 @@ from quantlab_pipeline.core.errors import SchemaError
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: dtype, unit (`""` for none), meaning in a sentence, and its allowed range."""
+    """One column: dtype, unit (`""` for none), meaning in a sentence, and its allowed range.
+
+    `inner` are the columns of the rows that each of its values holds (`inner_rows`).
+    """
 
     name: str
     dtype: Any
@@ -28,6 +31,7 @@ class Column:
     gt: float | None = None
     le: float | None = None
     isin: tuple[str, ...] | None = None
+    inner: tuple[Column, ...] = ()
 
 
 def text(name: str, meaning: str, nullable: bool = False) -> Column:
@@ -45,6 +49,12 @@ def figure(
 ) -> Column:
     """A number that could not always be found: null then, never a zero in its place."""
     return Column(name, pl.Float64, unit, meaning, nullable=True, ge=ge, le=le)
+
+
+def inner_rows(name: str, meaning: str, *inner: Column) -> Column:
+    """A small table inside a row: a list, empty but never null, of structs with `inner` fields."""
+    dtype = pl.List(pl.Struct({c.name: c.dtype for c in inner}))
+    return Column(name, dtype, "", meaning, inner=inner)
 
 
 SYMBOL = Column("symbol", pl.String, "", "Instrument, in the venue's own spelling.")
@@ -88,20 +98,11 @@ class TableSchema:
 
     def validate(self, frame: pl.DataFrame) -> pl.DataFrame:
         """`frame` itself if it is exactly of this schema with a unique key, else SchemaError."""
-        import pandera.errors
-        import pandera.polars as pa
-
-        schema = pa.DataFrameSchema(
-            {c.name: _pandera_column(pa, c) for c in self.columns}, strict=True, ordered=True
-        )
-        try:
-            schema.validate(frame, lazy=True)
-        except (pandera.errors.SchemaErrors, pandera.errors.SchemaError) as error:
-            raise SchemaError(
-                f"{self.name} is not of its schema: {_first_failure(error)}.",
-                "Mend the verb or the source that made it.",
-                table=self.name,
-            ) from error
+        _require_columns(self.name, self.columns, frame)
+        for column in self.columns:
+            if column.inner:
+                rows = pl.DataFrame({"row": frame[column.name].explode().drop_nulls()})
+                _require_columns(f"{self.name}.{column.name}", column.inner, rows.unnest("row"))
         if frame.select(self.key).is_duplicated().any():
             raise SchemaError(
                 f"{self.name} holds two rows with one key ({', '.join(self.key)}).",
@@ -109,6 +110,24 @@ class TableSchema:
                 table=self.name,
             )
         return frame
+
+
+def _require_columns(name: str, columns: tuple[Column, ...], frame: pl.DataFrame) -> None:
+    """SchemaError unless `frame` has exactly these columns, each within its range."""
+    import pandera.errors
+    import pandera.polars as pa
+
+    schema = pa.DataFrameSchema(
+        {c.name: _pandera_column(pa, c) for c in columns}, strict=True, ordered=True
+    )
+    try:
+        schema.validate(frame, lazy=True)
+    except (pandera.errors.SchemaErrors, pandera.errors.SchemaError) as error:
+        raise SchemaError(
+            f"{name} is not of its schema: {_first_failure(error)}.",
+            "Mend the verb or the source that made it.",
+            table=name,
+        ) from error
 
 
 def _pandera_column(pa: Any, column: Column) -> Any:

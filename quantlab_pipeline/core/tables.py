@@ -34,7 +34,8 @@ class TableSpec:
     `gate` is the gate whose verdicts guard every load of this table. `item_column` says which
     column holds the judged item, `"*column"` that the items are columns themselves (PIT-1).
     `modules` are the dotted names whose code, with all that they import, makes the table. `specs`
-    are the names of the spec documents that shape it.
+    are the names of the spec documents that shape it. `regardless` are the upstream tables that it
+    reads whatever their gate said, because it explains verdicts; nothing may be made from it.
     """
 
     name: str
@@ -48,3 +49,4 @@ class TableSpec:
     modules: tuple[str, ...] = ()
     specs: tuple[str, ...] = field(default=())
     may_be_empty: bool = False
+    regardless: tuple[str, ...] = ()

@@ -52,7 +52,8 @@ def table_asset(
 ) -> dg.AssetsDefinition:
     """The asset of one table of one market. Partitions that are current are not made again.
 
-    `renewed` names days whose origin outside the lake has changed (a source's files).
+    `renewed` names days whose origin outside the lake has changed (a source's files). A table that
+    explains verdicts is not made, and says so, where the chain never came to what it explains.
     """
     is_day = table.partition == "day"
 
@@ -74,6 +75,8 @@ def table_asset(
         if table.stage in _ENGINE_STAGES:
             engine.prepare()
         run = stage_run(lakes, market, table, list(context.partition_keys))
+        if (lacking := run.lacks()) is not None:
+            return dg.Output(None, metadata={"not made": f"{lacking} is not current"})
         stale = stale_partitions(run, renewed)
         shut = run.shut() if stale else {}
         facts = {"made": len(stale), "already current": len(run.partitions) - len(stale)}

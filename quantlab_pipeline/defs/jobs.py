@@ -21,6 +21,7 @@ QA_CALENDAR = "qa_calendar"
 EVENT_PAGE = "event_page"
 FEATURE_PAGE = "feature_page"
 PIT1_PAGE = "pit1_page"
+CANDIDATE_PAGES = "candidate_pages"
 
 
 def days_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> UnresolvedAssetJobDefinition:
@@ -43,12 +44,18 @@ def study_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> Unresolved
     )
 
 
-def board_job(market: MarketSpec) -> UnresolvedAssetJobDefinition:
-    """The gate board, the pages and the artifacts of one study, wherever its chain stopped."""
-    names = (BOARD, BACKLOG, EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE)
+def board_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> UnresolvedAssetJobDefinition:
+    """The gate board, the pages and the artifacts of one study, wherever its chain stopped.
+
+    Tables that explain verdicts are made here: a study's own run ends at the gate that stops it.
+    """
+    names = [name for name, spec in tables.items() if spec.regardless]
+    names += [BOARD, BACKLOG, EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE, CANDIDATE_PAGES]
     return dg.define_asset_job(
         f"{market.name}__board",
-        selection=dg.AssetSelection.assets(*(asset_key(market, name) for name in names)),
+        selection=dg.AssetSelection.assets(
+            *(asset_key(market, name) for name in names)
+        ).without_checks(),
         executor_def=dg.in_process_executor,
         description=f"{market.name}: the gate board and the pages of one study.",
     )
@@ -67,8 +74,12 @@ def qa_job(market: MarketSpec) -> UnresolvedAssetJobDefinition:
 def _with_gates(
     market: MarketSpec, tables: Mapping[str, TableSpec], kind: PartitionKind
 ) -> dg.AssetSelection:
-    """The tables of a kind with their gates, without the checks that only look."""
-    names = [name for name, spec in tables.items() if spec.partition == kind]
+    """The tables of a kind with their gates, without the checks that only look.
+
+    Not those that explain verdicts: a gate that refuses all would stop them.
+    """
+    mine = (name for name, spec in tables.items() if spec.partition == kind)
+    names = [name for name in mine if not tables[name].regardless]
     keys = [asset_key(market, name) for name in names]
     gates = gates_on(market, names)
     return dg.AssetSelection.assets(*keys).without_checks() | dg.AssetSelection.checks(*gates)

@@ -195,13 +195,22 @@ class StageRun:
 
     def waived_upstream(self) -> bool:
         """Whether a waiver taints anything that this run's own gates admitted so far."""
-        taints = (self.lake.plan(r.table, self._keys_of(r)).tainted_by for r in self.table.reads)
+        relied = (r for r in self.table.reads if r.table not in self.table.regardless)
+        taints = (self.lake.plan(r.table, self._keys_of(r)).tainted_by for r in relied)
         return any(t.startswith("waiver:") for found in taints for t in found)
 
     def stale(self) -> list[str]:
         """Partitions that are not there, or that were made from something that has changed."""
         current = self.lake.current_of(self.table.name, self.partitions)
         return [p for p in self.partitions if self._key(p) not in current]
+
+    def lacks(self) -> str | None:
+        """The first table that this run reads regardless of its gate and that is not current."""
+        wanted = self.table.regardless
+        return next((t for t in wanted if not self._all_current(t)), None)
+
+    def _all_current(self, table: str) -> bool:
+        return len(self.lake.current_of(table, self.partitions)) == len(self.partitions)
 
     def unjudged(self, gate: Gate) -> list[str]:
         """Partitions without a verdict of `gate` that is still true, waivers included."""

@@ -6,9 +6,10 @@ command's or the board's matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from quantlab_pipeline.core.verdicts import Outcome
 from quantlab_pipeline.reports.board_data import NAIVE_Z
 from quantlab_pipeline.research.validation import flags
 from quantlab_pipeline.research.validation import gate as v1
@@ -16,6 +17,38 @@ from quantlab_pipeline.research.validation.schema import LAGS_MIN
 from quantlab_pipeline.research.validation.spec import FlagThresholds, V1Thresholds
 
 Row = Mapping[str, Any]
+
+
+VERDICTS = {
+    Outcome.PASS: "It stands: net of its own costs, with every trial of the budget counted, and in "
+    "every slice that could be looked at.",
+    Outcome.WAIVED: "A person's waiver admitted it, not its figures. Nothing made from it is "
+    "admissible.",
+    Outcome.FAIL: "It does not stand, and the data would have shown an effect worth having.",
+    Outcome.UNDERPOWERED: "The data cannot tell: this is no evidence of an edge, and none that "
+    "there is no edge.",
+    Outcome.NOT_EVALUABLE: "It could not be judged. Its figures below decide nothing.",
+}
+"""What an outcome of V1 means for a reader."""
+
+
+def question_of(row: Row) -> str:
+    """What the candidate asks, in a sentence."""
+    side = "with" if row["side"] > 0 else "against"
+    return (
+        f"After {row['event_type']}, context {row['bucket']}: trade {side} the {row['template']} "
+        f"rule for {row['horizon']}."
+    )
+
+
+def nearly_the_same(row: Row) -> str | None:
+    """That a better candidate asks nearly the same; None if none does."""
+    if row["similar_to"] is None:
+        return None
+    return (
+        f"Nearly the same as {row['similar_to']}, which ranks better: of the signed events of both "
+        f"{_shown(_percent(row['similarity']), 0)} % are shared. It is no second finding."
+    )
 
 
 def needed_z(q: float, budget: int, kept: int) -> float:
@@ -38,9 +71,15 @@ def naive_against_ours(row: Row, z_needed: float) -> str:
     )
 
 
-def what_it_needs(row: Row, limits: V1Thresholds, z_needed: float) -> list[str]:
-    """What would have to be true for a pass, one sentence a reason code; empty for a pass."""
-    codes = [c for c in (row["reason_codes"] or "").split(";") if c]
+def what_it_needs(
+    row: Row, limits: V1Thresholds, z_needed: float, codes: Sequence[str] | None = None
+) -> list[str]:
+    """What would have to be true for a pass, one sentence a reason code; empty for a pass.
+
+    `codes` are the verdict's own, where they are not the row's.
+    """
+    if codes is None:
+        codes = [c for c in (row["reason_codes"] or "").split(";") if c]
     return [_need(code, row, limits, z_needed) for code in codes]
 
 
@@ -174,6 +213,10 @@ _FLAGS: dict[str, Callable[[Row, FlagThresholds], str]] = {
     flags.HETEROGENEOUS: _heterogeneous,
     flags.SUSPECT_SAME_BAR: _same_bar,
 }
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100.0 * share
 
 
 def _shown(value: float | None, digits: int = 2) -> str:

@@ -1,6 +1,6 @@
 """Lines and bars as inline SVG: no script, no font, themed by the classes of `charts.css`.
 
-Belongs here: axes, paths with a band, histograms, bars. Grids of coloured cells stand in
+Belongs here: axes, lines, paths with a band, histograms, bars. Grids of coloured cells stand in
 `charts_heat`. Numbers come in, marks go out; every text is escaped.
 """
 
@@ -19,6 +19,8 @@ from quantlab_pipeline.reports.pages import format_number
 
 WIDTH = 360
 LEFT, RIGHT, TOP, BOTTOM = 48, 16, 10, 36
+_LETTER = 6.2
+"""Pixels of a letter of a name at a line's end."""
 _NAME_WIDTH = 22
 """Pixels that the name of a level takes above a histogram."""
 
@@ -30,6 +32,14 @@ class BandPoint(NamedTuple):
     low: float
     middle: float
     high: float
+
+
+class Line(NamedTuple):
+    """Points (x, y) in order, by a name that stands at its end; `kind` is a class of the line's."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    kind: str = ""
 
 
 class Frame(NamedTuple):
@@ -58,16 +68,19 @@ def band_chart(
     height: int = 220,
     x_ticks: Sequence[tuple[float, str]] = (),
     zero: bool = False,
+    level: tuple[str, float] | None = None,
 ) -> Markup:
     """A line inside its band; `axes` are the two titles. With `zero` both zero lines are drawn.
 
-    Points without a value break the line. No point with a value: nothing.
+    Points without a value break the line. `level` is a named value on the vertical axis. No point
+    with a value: nothing.
     """
     known = [p for p in points if math.isfinite(p.middle)]
     if not known:
         return Markup("")
     ends = [v for p in known for v in (p.low, p.middle, p.high) if math.isfinite(v)]
-    low, high = min([*ends, 0.0] if zero else ends), max([*ends, 0.0] if zero else ends)
+    ends += [0.0] * zero + ([level[1]] if level is not None else [])
+    low, high = min(ends), max(ends)
     ticks = nice_ticks(low, high)
     box = Frame(height, (points[0].x, points[-1].x), (min(low, ticks[0]), max(high, ticks[-1])))
     marks = [_open(box, label), *(_y_tick(box, t) for t in ticks)]
@@ -80,7 +93,62 @@ def band_chart(
     for run in _runs(points):
         marks.append(_band(box, run))
         marks.append(f'<path class="line" d="{_joined(box, [(p.x, p.middle) for p in run])}"/>')
+    if level is not None:
+        marks.append(_level(box, *level))
     return _closed(marks, box, axes)
+
+
+def line_chart(
+    lines: Sequence[Line],
+    label: str,
+    axes: tuple[str, str],
+    *,
+    height: int = 220,
+    x_ticks: Sequence[tuple[float, str]] = (),
+    marks_at: Sequence[tuple[float, str]] = (),
+) -> Markup:
+    """Lines over one axis with the zero level; each is named at its end, beside the others.
+
+    `marks_at` are named values on the horizontal axis, rising, drawn where they lie among the
+    points. No line with a point: nothing.
+    """
+    drawn = [line for line in lines if line.points]
+    if not drawn:
+        return Markup("")
+    xs = [x for line in drawn for x, _ in line.points]
+    ys = [y for line in drawn for _, y in line.points]
+    ticks = nice_ticks(min(0.0, *ys), max(0.0, *ys))
+    first, last = min(xs), max(xs)
+    names = max(len(line.name) for line in drawn)
+    width = (last - first) / (1.0 - names * _LETTER / (WIDTH - LEFT - RIGHT))
+    box = Frame(height, (first, first + width), (min(ticks[0], *ys), max(ticks[-1], *ys)))
+    marks = [_open(box, label), *(_y_tick(box, t) for t in ticks)]
+    marks += [_x_tick(box, x, text) for x, text in x_ticks]
+    marks.append(_line("axis", LEFT, box.up(0.0), box.across(last), box.up(0.0)))
+    marks += _named_levels(box, [(n, x) for x, n in marks_at if first <= x <= last])
+    for line in drawn:
+        kind = f"line {line.kind}".rstrip()
+        marks.append(f'<path class="{kind}" d="{_joined(box, line.points)}"/>')
+    return _closed([*marks, *_end_names(box, drawn)], box, axes)
+
+
+def _end_names(box: Frame, lines: Sequence[Line]) -> list[str]:
+    """Each line's name right of its end, pushed down where it would touch the one above."""
+    ends = sorted((box.up(line.points[-1][1]), k) for k, line in enumerate(lines))
+    lowest = box.height - BOTTOM
+    at, marks = -math.inf, []
+    for place, (y, k) in enumerate(ends):
+        room_below = 11 * (len(ends) - 1 - place)
+        at = max(at + 11, min(y + 4, lowest - room_below))
+        x = box.across(lines[k].points[-1][0]) + 5
+        marks.append(_text(x, at, lines[k].name, f"name {lines[k].kind}".rstrip()))
+    return marks
+
+
+def _level(box: Frame, name: str, value: float) -> str:
+    y = box.up(value)
+    right = box.width - RIGHT
+    return _line("mark", LEFT, y, right, y) + _text(right, y - 4, name, "mark", anchor="end")
 
 
 def histogram_chart(
@@ -119,12 +187,12 @@ def _named_levels(box: Frame, named: Sequence[tuple[str, float]]) -> list[str]:
     for x, names in groupby(named, key=lambda pair: coordinate(box.across(pair[1]))):
         first, *rest = (name for name, _ in names)
         name, at = f"{first}–{rest[-1]}" if rest else first, float(x)
-        width = _NAME_WIDTH * (2 if rest else 1)
-        row = next((r for r in range(2) if at - taken[r] >= width), None)
+        half = 0.5 * max(_NAME_WIDTH * (2 if rest else 1), _LETTER * len(name))
+        row = next((r for r in range(2) if at - half >= taken[r]), None)
         y = TOP + 8 + 11 * (row or 0)
         marks.append(_line("mark", at, y + 3, at, box.height - BOTTOM))
         if row is not None:
-            taken[row] = at
+            taken[row] = at + half
             marks.append(_text(at, y, name, "mark", anchor="middle"))
     return marks
 

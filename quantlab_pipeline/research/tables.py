@@ -24,13 +24,14 @@ from quantlab_pipeline.research.labels.schema import LABELS_FWD
 from quantlab_pipeline.research.market_data import schema as market
 from quantlab_pipeline.research.portfolio.schema import PORTFOLIO
 from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
+from quantlab_pipeline.research.validation.study_schema import CANDIDATE_STUDIES
 from quantlab_pipeline.research.walk_forward.schema import WALKFORWARD
 
 LABEL_LOOKAHEAD_DAYS = 2
 COOLDOWN_LOOKBACK_DAYS = 1
 LIQUIDITY_LOOKBACK_DAYS = 7
 
-BEFORE_HOLDOUT = ("event_quality", "phase2_candidates", "bridge_results")
+BEFORE_HOLDOUT = ("event_quality", "phase2_candidates", "candidate_studies", "bridge_results")
 """Study tables that may read only the days before the study's holdout."""
 
 _SOURCES = "quantlab_pipeline.sources"
@@ -107,6 +108,9 @@ _GRAINS = {
     "event_quality": "One row per event type of the registry: prevalence, overlap, join.",
     "phase2_candidates": "One row per (event type, bucket, horizon, template, side): its effect "
     "net of cost and whether it stands. All are counted, also those that could not be tested.",
+    "candidate_studies": "One row per survivor of V1 and per nearest miss: its path, days, slices, "
+    "other costs and sizes, to explain the verdict; nothing is made from it. An absent candidate "
+    "was not tested or is not near. Read by the candidates' pages.",
     "bridge_results": "One row per V1 survivor, executed at quotes with latency, fees, funding.",
     "blueprints": "One row per B survivor: an executable strategy, as a document.",
     "backtest_returns": "One row per (strategy, day): return of a fixed notional.",
@@ -212,6 +216,8 @@ def _study_table(
     specs: tuple[str, ...],
     gate: Gate | None = None,
     item_column: str | None = None,
+    *,
+    regardless: tuple[str, ...] = (),
 ) -> TableSpec:
     return TableSpec(
         schema.name,
@@ -225,6 +231,7 @@ def _study_table(
         (f"{_STAGES}.{stage}", f"{_GLUE}.{stage}.assets{ALONE}"),
         specs,
         may_be_empty=True,
+        regardless=regardless,
     )
 
 
@@ -246,6 +253,13 @@ def _study_tables() -> list[TableSpec]:
             ("family", "costs", "study", "gate V1", "V1 flags", "V1 companions", "trial budget"),
             Gate.V1,
             "candidate_id",
+        ),
+        _study_table(
+            CANDIDATE_STUDIES,
+            "validation",
+            _reads("phase2_candidates") + candidates,
+            ("family", "costs", "study", "gate V1"),
+            regardless=("phase2_candidates",),
         ),
         _study_table(BRIDGE_RESULTS, "bridge", bridge, (*_MONEY, "gate B"), Gate.B, "strategy_id"),
         _study_table(BLUEPRINTS, "backtest", blueprints, (*_MONEY, "backtest")),

@@ -85,12 +85,17 @@ class CostModel(Spec):
 
 @dataclass(frozen=True, slots=True)
 class CostScale:
-    """Multipliers of a cost sweep; 1 leaves a part as the profile has it."""
+    """Multipliers of a cost sweep; 1 leaves a part as the profile has it.
+
+    `slippage_bps` is added on each side: the price moves away between quote and fill. It is 0 where
+    fills use the delayed quote.
+    """
 
     fee: float = 1.0
     spread: float = 1.0
     impact: float = 1.0
     stress: float = 1.0
+    slippage_bps: float = 0.0
 
 
 AS_IS = CostScale()
@@ -108,8 +113,9 @@ def event_cost_bps(
 ) -> FloatArray:
     """Round-trip cost of each event as a taker, bps of notional, shape [n].
 
-    Half-spread of each side (times the stress multiplier where `stress`), a taker fee on each side,
-    and 2 Y sigma_d sqrt(Q / V_d): impact is paid on entry and on exit. `participation` is Q / V_d.
+    Half-spread of each side (times the stress multiplier where `stress`), a taker fee and the
+    scale's slippage on each side, and 2 Y sigma_d sqrt(Q / V_d): impact is paid on entry and on
+    exit. `participation` is Q / V_d.
     NaN in any float input gives NaN; a negative one raises ValueError.
     Square-root impact: Donier & Bonart (2015), "A million metaorder analysis of market impact on
     the Bitcoin"; Almgren, Thum, Hauptmann & Li (2005), "Direct estimation of equity market impact".
@@ -121,7 +127,7 @@ def event_cost_bps(
     # A stress scale below 1 cannot turn a stressed spread into a discount.
     stressed = max(1.0, terms.stress_spread_multiplier * scale.stress)
     spread = (half_spread_entry_bps + half_spread_exit_bps) * np.where(stress, stressed, 1.0)
-    fees = 2.0 * terms.fee_taker_bps * scale.fee
+    fees = 2.0 * (terms.fee_taker_bps * scale.fee + scale.slippage_bps)
     impact = 2.0 * impact_bps(terms, sigma_d_bps, participation) * scale.impact
     return np.asarray(spread * scale.spread + fees + impact, dtype=np.float64)
 
@@ -166,7 +172,7 @@ def cost_sweep(
 ) -> FloatArray:
     """Mean cost of the events with a known cost under each scale, bps, shape [len(scales)].
 
-    NaN where no event has a known cost. Non-decreasing in every multiplier.
+    NaN where no event has a known cost. Non-decreasing in every multiplier and in slippage.
     """
     out = np.full(len(scales), np.nan)
     for i, scale in enumerate(scales):

@@ -63,8 +63,10 @@ class TableGraph:
         """Gates whose verdict `reader` relies on when it reads `upstream`.
 
         None where the reader is itself material of that verdict: what a gate judges is made before
-        the gate runs, from ungated reads.
+        the gate runs, from ungated reads. None where it reads `regardless` of the verdict.
         """
+        if upstream in self.spec(reader).regardless:
+            return []
         gates = [g for g, table in self._judged.items() if table == upstream]
         own = self.spec(upstream).gate
         if own is not None and own not in gates:
@@ -111,7 +113,13 @@ class TableGraph:
 
     def _check(self, spec: TableSpec) -> None:
         for read in spec.reads:
-            self.spec(read.table)
+            if self.spec(read.table).regardless:
+                raise SpecError(
+                    f"{spec.name} reads {read.table}, which holds what a gate refused.",
+                    "Read the gated table itself.",
+                    table=spec.name,
+                    upstream=read.table,
+                )
         if spec.gate is None:
             return
         judged = self._judged[spec.gate]

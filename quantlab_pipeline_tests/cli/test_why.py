@@ -11,8 +11,9 @@ import pytest
 
 from quantlab_pipeline.commands.session import open_session
 from quantlab_pipeline.core.verdicts import Gate
-from quantlab_pipeline.defs.reports.pages import PIT1, write_page
+from quantlab_pipeline.defs.reports.pages import PIT1
 from quantlab_pipeline.defs.reports.pit import PAGE
+from quantlab_pipeline.defs.reports.study_page import write_page
 from quantlab_pipeline.storage.project_lake import open_market_lake, project_of
 from quantlab_pipeline_tests.cli.builders import Command
 from quantlab_pipeline_tests.cli.conftest import Ran

@@ -10,10 +10,11 @@ import pytest
 
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.jobs import EVENT_PAGE, FEATURE_PAGE
-from quantlab_pipeline.defs.reports import pages as composed
+from quantlab_pipeline.defs.reports import study_page as composed
 from quantlab_pipeline.defs.reports.artifacts import write_artifacts
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
-from quantlab_pipeline.defs.reports.pages import EVENTS, FEATURES, PAGES, write_page
+from quantlab_pipeline.defs.reports.pages import EVENTS, FEATURES, PAGES
+from quantlab_pipeline.defs.reports.study_page import write_page
 from quantlab_pipeline.defs.resources import utc_now
 from quantlab_pipeline_tests.defs.builders import FIRST, NAME, World, failures
 from quantlab_pipeline_tests.reports.pages import opens_alone

@@ -18,7 +18,8 @@ import polars as pl
 from quantlab_pipeline.core.errors import QuantlabError
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate, ItemVerdict
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome
-from quantlab_pipeline.defs.reports.pages import PAGES, write_page
+from quantlab_pipeline.defs.reports.pages import PAGES
+from quantlab_pipeline.defs.reports.study_page import write_page
 from quantlab_pipeline.reports.gate_board import render_gate_board
 from quantlab_pipeline.research.backtest.blueprint import to_jsonl
 from quantlab_pipeline.storage.export import stream_days, write_frame
@@ -54,6 +55,7 @@ def _write_day_file(outcome: StudyOutcome, table: str, path: Path) -> None:
 def _write_tables(outcome: StudyOutcome, folder: Path) -> None:
     files = {
         "phase2_candidates": ("phase2_candidates.csv", "phase2_candidates.parquet"),
+        "candidate_studies": ("candidate_studies.parquet",),
         "bridge_results": ("bridge_results.csv",),
         "backtest_returns": ("backtest_returns.parquet",),
         "stress_results": ("stress_results.csv",),

@@ -10,6 +10,7 @@ from quantlab_pipeline.defs.factory import asset_key, group_of
 from quantlab_pipeline.defs.jobs import BACKLOG, BOARD
 from quantlab_pipeline.defs.partitions import studies_of
 from quantlab_pipeline.defs.reports.artifacts import write_artifacts
+from quantlab_pipeline.defs.reports.candidate_pages import CANDIDATES
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
 from quantlab_pipeline.defs.reports.page_assets import page_assets
 from quantlab_pipeline.defs.resources import CatalogResource, LakesResource, utc_now
@@ -28,7 +29,7 @@ def _gate_board(market: MarketSpec) -> dg.AssetsDefinition:
         group_name=group_of(market, "reports"),
         description="One page a study: the funnel, every threshold beside its measured value, the "
         "survivors. Also writes the study's artifacts. Reads verdicts, is gated by none.",
-        deps=[asset_key(market, "portfolio")],
+        deps=[asset_key(market, name) for name in ("portfolio", CANDIDATES.table)],
         partitions_def=studies_of(market),
         kinds={"html"},
     )

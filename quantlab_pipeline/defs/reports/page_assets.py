@@ -6,10 +6,12 @@ from typing import Any
 import dagster as dg
 
 from quantlab_pipeline.defs.factory import asset_key, group_of
-from quantlab_pipeline.defs.jobs import EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE
+from quantlab_pipeline.defs.jobs import CANDIDATE_PAGES, EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE
 from quantlab_pipeline.defs.partitions import studies_of
+from quantlab_pipeline.defs.reports.candidate_pages import CANDIDATES
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
-from quantlab_pipeline.defs.reports.pages import EVENTS, FEATURES, PIT1, StudyPage, write_page
+from quantlab_pipeline.defs.reports.pages import EVENTS, FEATURES, PIT1
+from quantlab_pipeline.defs.reports.study_page import StudyPage, write_page
 from quantlab_pipeline.defs.resources import LakesResource, utc_now
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.storage.project_lake import market_root
@@ -21,11 +23,13 @@ DESCRIPTIONS = {
     "correlations and PIT-1's verdict, before the holdout. Gated by none.",
     PIT1_PAGE: "One page a study: how every feature was attacked, and of each that saw ahead the "
     "first row, the input it saw through, how far, and what to do. Gated by none.",
+    CANDIDATE_PAGES: "A page for every survivor of V1 and every nearest miss, and one that ranks "
+    "them: path, daily P&L, slices, costs, capacity, what a pass would need. Gated by none.",
 }
 
 
 def page_assets(market: MarketSpec) -> list[dg.AssetsDefinition]:
-    """`[market, event_page]`, `feature_page` and `pit1_page`, a partition a study."""
+    """`[market, event_page]` and the other pages, a partition a study."""
     quality = dg.AssetDep(asset_key(market, EVENTS.table))
     every_day = dg.AllPartitionMapping()
     features = dg.AssetDep(asset_key(market, FEATURES.table), partition_mapping=every_day)
@@ -33,6 +37,9 @@ def page_assets(market: MarketSpec) -> list[dg.AssetsDefinition]:
         _page_asset(market, EVENT_PAGE, EVENTS, quality),
         _page_asset(market, FEATURE_PAGE, FEATURES, features),
         _page_asset(market, PIT1_PAGE, PIT1, features),
+        _page_asset(
+            market, CANDIDATE_PAGES, CANDIDATES, dg.AssetDep(asset_key(market, CANDIDATES.table))
+        ),
     ]
 
 

@@ -1,88 +1,33 @@
-"""A study's pages on events, features and PIT-1, composed from its lake.
+"""A study's pages, composed from its lake: which there are, and what each is made from.
 
-Belongs here: what each page is made from, and when it may stand. What it says is the reports' own
-matter. A page names its inputs by a digest in its head: one that was made from what is current is
-left alone, one whose tables are not current is removed.
+What a page says is the reports' own matter, when it may stand `study_page`'s. The pages of single
+candidates stand in `candidate_pages`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from quantlab_pipeline.core.code_hash import ALONE, code_hash
+from quantlab_pipeline.core.code_hash import ALONE
 from quantlab_pipeline.core.errors import MissingPartitionError, QuantlabError
-from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.core.verdicts import Gate
+from quantlab_pipeline.defs.reports.candidate_pages import CANDIDATES
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome
 from quantlab_pipeline.defs.reports.pit import PAGE as PIT1_FILE
 from quantlab_pipeline.defs.reports.pit import verdicts_page
+from quantlab_pipeline.defs.reports.study_page import StudyPage
 from quantlab_pipeline.reports import event_page, feature_page
 from quantlab_pipeline.reports.event_data import EventFacts
 from quantlab_pipeline.reports.event_data import event_page as event_content
 from quantlab_pipeline.reports.feature_data import FeatureFacts, summarise_features
 from quantlab_pipeline.reports.feature_data import feature_page as feature_content
-from quantlab_pipeline.reports.pages import template_text
 from quantlab_pipeline.reports.pit_page import TEMPLATE as PIT1_TEMPLATE
 from quantlab_pipeline.reports.pit_page import render_pit_page
 from quantlab_pipeline.research.market_data.schema import BARS_1M_PERP, TOB_1M_AGG
 from quantlab_pipeline.research.validation.event_paths import event_paths
 from quantlab_pipeline.simulation.prices import reference_price
-from quantlab_pipeline.storage.objects import write_atomic
-
-_HEAD_BYTES = 400
-_STYLES = ("page.css", "charts.css")
-_MADE_FROM = re.compile(r'<meta name="made-from" content="([^"]*)">')
-
-
-@dataclass(frozen=True, slots=True)
-class StudyPage:
-    """One page: its file among the artifacts, title, the table that it tells of, and its gate.
-
-    `source` gives the facts that it is made from, None where its tables are not current; `render`
-    the page as text, with the digest of those facts in its head. `modules` and `template` are its
-    code.
-    """
-
-    file: str
-    title: str
-    table: str
-    gate: Gate
-    template: str
-    modules: tuple[str, ...]
-    source: Callable[[StudyOutcome], Any]
-    render: Callable[[StudyOutcome, str], str]
-
-
-def write_page(outcome: StudyOutcome, page: StudyPage, folder: Path) -> Path | None:
-    """The page's path, written unless it stands there already; None and no file where it may not.
-
-    The lake is best held still around it (`one_look`).
-    """
-    path = folder / page.file
-    facts = page.source(outcome)
-    if facts is None:
-        path.unlink(missing_ok=True)
-        return None
-    looks = template_text(page.template, *_STYLES)
-    made_from = digest([facts, outcome.study.spec_hash(), code_hash(*page.modules), looks])
-    if _made_from(path) != made_from:
-        write_atomic(path, page.render(outcome, made_from).encode())
-    return path
-
-
-def _made_from(path: Path) -> str | None:
-    """The digest in the head of a page; None without a page or a digest."""
-    if not path.is_file():
-        return None
-    with path.open(encoding="utf-8") as file:
-        found = _MADE_FROM.search(file.read(_HEAD_BYTES))
-    return None if found is None else found[1]
 
 
 def _event_source(outcome: StudyOutcome) -> Any:
@@ -176,7 +121,7 @@ EVENTS = StudyPage(
     "Events",
     "event_quality",
     Gate.E1,
-    event_page.TEMPLATE,
+    (event_page.TEMPLATE,),
     (f"{_REPORTS}.event_page", _PATHS, _GLUE),
     _event_source,
     _event_text,
@@ -186,7 +131,7 @@ FEATURES = StudyPage(
     "Features",
     "features_pt",
     Gate.PIT1,
-    feature_page.TEMPLATE,
+    (feature_page.TEMPLATE,),
     (f"{_REPORTS}.feature_page", _GLUE),
     _feature_source,
     _feature_text,
@@ -196,10 +141,10 @@ PIT1 = StudyPage(
     "Point in time",
     "features_pt",
     Gate.PIT1,
-    PIT1_TEMPLATE,
+    (PIT1_TEMPLATE,),
     (f"{_REPORTS}.pit_page", f"quantlab_pipeline.defs.reports.pit{ALONE}", _GLUE),
     _pit1_source,
     _pit1_text,
 )
-PAGES = (EVENTS, FEATURES, PIT1)
+PAGES = (EVENTS, FEATURES, PIT1, CANDIDATES)
 """The pages of a study, in the order in which they are linked."""

@@ -14,6 +14,9 @@ from quantlab_pipeline.research.validation.answers import (
     answers_frame,
     served_from,
 )
+from quantlab_pipeline.research.validation.candidate_study import (
+    candidate_studies as followed_in_full,
+)
 from quantlab_pipeline.research.validation.companions import Measured
 from quantlab_pipeline.research.validation.evaluate import evaluate_family, question_of
 from quantlab_pipeline.research.validation.family import (
@@ -105,6 +108,18 @@ def _made(
     return Made(frame, {**numbers, **shown}, notes={name: {REFUSAL: refusal}}, observed=observed)
 
 
+def candidate_studies(run: StageRun) -> Made:
+    """Survivors and nearest misses in full, whatever V1 said of them."""
+    frame = followed_in_full(
+        validation_inputs(run),
+        run.project.family(run.study.family),
+        run.project.costs(),
+        run.project.gates().v1.slice_min_days,
+        run.load("phase2_candidates"),
+    )
+    return Made(frame, {"candidates followed": frame.height})
+
+
 def validation_inputs(run: StageRun) -> ValidationInputs:
     """The study's tables before its holdout, and what E-1 said of each event type."""
     registry, features = study_registry(run), run.project.features()
@@ -151,5 +166,8 @@ def ledger(run: StageRun) -> FileTrialLedger:
     return ledger_of(run.market, run.study, run.data_root, run.clock)
 
 
-BODIES: dict[str, Body] = {"phase2_candidates": phase2_candidates}
+BODIES: dict[str, Body] = {
+    "phase2_candidates": phase2_candidates,
+    "candidate_studies": candidate_studies,
+}
 GATES: dict[Gate, GateBody] = {Gate.V1: v1}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +17,8 @@ import polars as pl
 
 from quantlab_pipeline.core.clocks import MINUTE_US, minute_grid
 from quantlab_pipeline.core.point_in_time import decision_minute
-from quantlab_pipeline.research.validation.cells import BPS
-from quantlab_pipeline.research.validation.event_study import BAND_Z
+from quantlab_pipeline.research.validation.event_study import path_point
 from quantlab_pipeline.simulation.prices import PriceGrid, price_matrix
-
-if TYPE_CHECKING:
-    from quantlab_pipeline.kernels.calendar_time import Market
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -75,9 +70,8 @@ def event_paths(
         whole = _is_whole(laid, every_symbol, every_t0, before, after, max_missing_frac)
         symbol, t0 = every_symbol[whole], every_t0[whole]
         for minute in sorted(set(minutes)) if t0.size else ():
-            mean, se = _point(world, symbol, t0, minute, y)
-            band = (mean - BAND_Z * se, mean + BAND_Z * se)
-            rows.append((event_type, minute, mean, se, *band, t0.size))
+            long = np.ones(t0.size)
+            rows.append((event_type, *path_point(world, symbol, t0, long, minute, y)))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
@@ -115,16 +109,3 @@ def _is_whole(
     few_missing = missing <= math.floor(max_missing * (before + after) + 1e-9)
     whole[whole] = laid.fresh[i, at] & priced & few_missing
     return whole
-
-
-def _point(
-    world: Market, symbol: IntArray, t0: IntArray, minute: int, y: npt.NDArray[np.float64]
-) -> tuple[float, float]:
-    """Mean and standard error at `minute`, bps; a window before t0 ends there."""
-    from quantlab_pipeline.kernels.calendar_time import Events, raw_sums
-
-    if minute == 0:
-        return 0.0, 0.0
-    held = Events(symbol, t0 + min(minute, 0), np.ones(t0.size))
-    total, variance = raw_sums(held, abs(minute), world, y)
-    return math.copysign(1.0, minute) * BPS * total / t0.size, BPS * math.sqrt(variance) / t0.size

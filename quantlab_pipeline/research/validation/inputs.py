@@ -71,6 +71,8 @@ class ValidationInputs:
 class EventCosts:
     """Costs of each event, float64: `total` and `fixed` (without impact) are [H, n] in bps.
 
+    `spread` [H, n] is both half-spreads in bps as they are in calm, `stress` bool[n] says whether
+    the market was stressed at the decision.
     `sigma_d_bps` and `volume_usd` [n] are a day's, as known at the decision. `assumed` [H, n] is
     the share (0, 0.5 or 1) of the two spreads that no book measured. Unknown is NaN.
     """
@@ -80,6 +82,8 @@ class EventCosts:
     sigma_d_bps: FloatArray
     volume_usd: FloatArray
     assumed: FloatArray
+    spread: FloatArray
+    stress: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,17 +217,18 @@ def _costs(
     stress = stress_flag(costs, rows)
     book = _half_spreads(inputs)
     shape = (len(family.horizons), rows.height)
-    total, fixed, assumed = np.empty(shape), np.empty(shape), np.empty(shape)
+    total, fixed, assumed, spread = (np.empty(shape) for _ in range(4))
     at_entry = _look_up(book, symbol, entry)
     for h, name in enumerate(family.horizons):
         at_exit = _look_up(book, symbol, entry + horizon_minutes(name))
         spreads = [np.where(np.isfinite(s), s, assumed_half) for s in (at_entry, at_exit)]
+        spread[h] = spreads[0] + spreads[1]
         assumed[h] = (np.isnan(at_entry) * 0.5) + (np.isnan(at_exit) * 0.5)
         for out, share in ((total, participation), (fixed, np.zeros(rows.height))):
             out[h] = event_cost_bps(
                 costs, family.cost_profile, spreads[0], spreads[1], sigma, share, stress
             )
-    return EventCosts(total, fixed, sigma, volume, assumed)
+    return EventCosts(total, fixed, sigma, volume, assumed, spread, stress)
 
 
 def _half_spreads(inputs: ValidationInputs) -> FloatArray:
