@@ -20,14 +20,19 @@ from quantlab_pipeline.commands.session import (
 )
 from quantlab_pipeline.core.fingerprints import short
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict
+from quantlab_pipeline.defs.reports.candidate_pages import page_path
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome
 from quantlab_pipeline.defs.reports.pit import PAGE, verdicts_page
 from quantlab_pipeline.reports.board_data import candidate_rows
+from quantlab_pipeline.reports.candidate_data import AT_MOST
 from quantlab_pipeline.reports.candidate_story import (
     Row,
     fading,
+    in_short,
     naive_against_ours,
+    nearly_the_same,
     needed_z,
+    question_of,
     what_it_needs,
     what_to_know,
 )
@@ -42,6 +47,7 @@ _FIGURES = (
 )  # fmt: skip
 _EVERYTHING = ("run_manifest.json", "gate_verdicts.json", "gate_board.html", "research_backlog.csv")
 _MADE_FROM = {
+    "candidates.html": "candidate_studies",
     "events.html": "event_quality",
     "features.html": "features_pt",
     "walkforward_summary.json": "walkforward",
@@ -49,7 +55,6 @@ _MADE_FROM = {
 }
 _SHOWN_MATCHES = 5
 _CEILINGS = (Gate.D0, Gate.PIT1)
-_AT_MOST = ("q", "mde80_bps")
 
 
 def why_command(session: Session, what: str | None, study: str | None) -> int:
@@ -74,18 +79,17 @@ def why_command(session: Session, what: str | None, study: str | None) -> int:
         session.out.print(_verdict_table(gate, verdict))
     if row is not None:
         _needs(session, outcome, row)
+        page = session.artifacts(outcome.study) / page_path(name)
+        if page.is_file():
+            session.say(f"[dim]Its page  {escape(short_path(page))}[/]")
     return 0
 
 
 def explain_candidate(session: Session, outcome: StudyOutcome, row: Row) -> None:
     """What was asked, every figure, and the naive answer beside ours."""
     z_needed = _z_needed(outcome, row)
-    side = "with" if row["side"] > 0 else "against"
     session.say(f"[bold]{escape(row['candidate_id'])}[/]  (study {outcome.study.name})")
-    session.say(
-        f"After {row['event_type']}, context {row['bucket']}: trade {side} the {row['template']} "
-        f"rule for {row['horizon']}."
-    )
+    session.say(escape(question_of(row)))
     figures = Table(show_header=False, box=None, padding=(0, 2))
     pairs = [(name, _number(row[name])) for name in _FIGURES]
     for left, right in zip(pairs[::2], [*pairs[1::2], ("", "")], strict=False):
@@ -94,10 +98,23 @@ def explain_candidate(session: Session, outcome: StudyOutcome, row: Row) -> None
     session.say(escape(naive_against_ours(row, z_needed)))
     if later := fading(row):
         session.out.print(_fading_table(row, later))
+    for told in in_short(row, _study(outcome, row)):
+        session.say(escape(told))
+    if (same := nearly_the_same(row)) is not None:
+        session.say(f"[yellow]{escape(same)}[/]")
     if outcome.refused:
         session.say(f"[yellow]The trial ledger took no candidate. {escape(outcome.refused)}[/]")
     for known in what_to_know(row, outcome.project.gates().v1_flags):
         session.say(f"[yellow]{escape(known)}[/]")
+
+
+def _study(outcome: StudyOutcome, row: Row) -> Row | None:
+    """What explains the candidate in full, if it is followed."""
+    studies = outcome.table("candidate_studies")
+    if studies is None:
+        return None
+    mine = studies.filter(candidate_id=row["candidate_id"])
+    return next(mine.iter_rows(named=True), None)
 
 
 def _fading_table(row: Row, later: Sequence[tuple[int, float, float]]) -> Table:
@@ -218,7 +235,7 @@ def _verdict_table(gate: Gate, verdict: ItemVerdict) -> Table:
     table.add_column("needs", justify="right")
     table.add_column("measured", justify="right")
     for name, (value, limit) in verdict.measured.items():
-        least = gate not in _CEILINGS and not name.startswith("max_") and name not in _AT_MOST
+        least = gate not in _CEILINGS and not name.startswith("max_") and name not in AT_MOST
         needs = "" if limit is None else f"{'>=' if least else '<='} {_number(limit)}"
         table.add_row(name, needs, _number(value))
     return table
@@ -226,7 +243,9 @@ def _verdict_table(gate: Gate, verdict: ItemVerdict) -> Table:
 
 def _needs(session: Session, outcome: StudyOutcome, row: Row) -> None:
     limits = outcome.project.gates().v1
-    needs = what_it_needs(row, limits, _z_needed(outcome, row))
+    verdict = next((v for v in outcome.items_of(Gate.V1) if v.item == row["candidate_id"]), None)
+    codes = None if verdict is None else verdict.reasons
+    needs = what_it_needs(row, limits, _z_needed(outcome, row), codes)
     if needs:
         session.say("To pass V1 it would have to be true that:")
         for need in needs:

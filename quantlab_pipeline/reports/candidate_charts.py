@@ -13,10 +13,10 @@ from markupsafe import Markup
 from quantlab_pipeline.reports.candidate_data import (
     CandidatePage,
     Row,
-    break_even,
     sized,
     swept,
 )
+from quantlab_pipeline.reports.candidate_story import break_even
 from quantlab_pipeline.reports.charts import (
     BandPoint,
     Line,
@@ -59,7 +59,7 @@ def days_chart(page: CandidatePage) -> Markup:
     return line_chart(
         lines,
         f"P&L of {page.name} so far, bps of one event's notional",
-        ("day, UTC", "bps so far"),
+        ("day, UTC", ""),
         x_ticks=ticks,
     )
 
@@ -130,28 +130,43 @@ def _size_ticks(rows: Sequence[Row]) -> list[tuple[float, str]]:
     return [(k, names[k]) for k in names if low - 1e-9 <= k <= high + 1e-9]
 
 
-def interval_marks(slices: Sequence[Row]) -> list[Markup]:
-    """A small picture a slice: its mean and 95 % interval, all on one axis that holds zero."""
+def interval_marks(page: CandidatePage) -> tuple[Markup, list[Markup]]:
+    """An axis, and on it each slice's mean and 95 % interval, beside zero and the mean cost."""
+    slices, cost = page.study["slices"], page.row["cost_bps"] or 0.0
     ends = [s["mean_bps"] + k * BAND_Z * s["se_bps"] for s in slices for k in (-1.0, 1.0)]
-    low, high = min([0.0, *ends]), max([0.0, *ends])
-    return [_interval(s, low, high) for s in slices]
+    low, high = min([0.0, *ends]), max([0.0, cost, *ends])
+    return _interval_axis(low, high), [_interval(s, cost, low, high) for s in slices]
 
 
-def _interval(row: Row, low: float, high: float) -> Markup:
-    def across(value: float) -> str:
-        return coordinate(4 + (value - low) / (high - low) * (INTERVAL_WIDTH - 8))
+def _across(value: float, low: float, high: float) -> str:
+    return coordinate(14 + (value - low) / (high - low or 1.0) * (INTERVAL_WIDTH - 28))
 
-    half = BAND_Z * row["se_bps"]
-    mean, middle = row["mean_bps"], INTERVAL_HEIGHT / 2
-    ends = across(mean - half), across(mean + half)
-    label = f"{mean:+.1f} bps, 95 % from {mean - half:+.1f} to {mean + half:+.1f}"
+
+def _interval_axis(low: float, high: float) -> Markup:
+    texts = "".join(
+        f'<text x="{_across(t, low, high)}" y="12" text-anchor="middle">{tick_text(t)}</text>'
+        for t in nice_ticks(low, high)
+    )
+    return _picture("Axis of the intervals, bps", texts)
+
+
+def _interval(row: Row, cost: float, low: float, high: float) -> Markup:
+    mean, half, middle = row["mean_bps"], BAND_Z * row["se_bps"], INTERVAL_HEIGHT // 2
     kind = "less" if mean < 0.0 else "more"
-    # Numbers of ours alone: nothing here needs escaping.
+    zero, paid, start, end = (_across(v, low, high) for v in (0.0, cost, mean - half, mean + half))
+    square = coordinate(float(_across(mean, low, high)) - 3)
+    return _picture(
+        f"{mean:+.1f} bps, 95 % from {mean - half:+.1f} to {mean + half:+.1f}",
+        f'<line class="axis" x1="{zero}" y1="0" x2="{zero}" y2="{INTERVAL_HEIGHT}"/>'
+        f'<line class="cost" x1="{paid}" y1="0" x2="{paid}" y2="{INTERVAL_HEIGHT}"/>'
+        f'<line class="{kind}" x1="{start}" y1="{middle}" x2="{end}" y2="{middle}"/>'
+        f'<rect class="{kind}" x="{square}" y="{middle - 3}" width="6" height="6"/>',
+    )
+
+
+def _picture(label: str, marks: str) -> Markup:
+    # Numbers and words of ours alone: nothing here needs escaping.
     return Markup(  # noqa: S704
         f'<svg class="interval" width="{INTERVAL_WIDTH}" height="{INTERVAL_HEIGHT}" role="img" '
-        f'aria-label="{label}"><line class="axis" x1="{across(0.0)}" y1="0" x2="{across(0.0)}" '
-        f'y2="{INTERVAL_HEIGHT}"/><line class="{kind}" x1="{ends[0]}" y1="{coordinate(middle)}" '
-        f'x2="{ends[1]}" y2="{coordinate(middle)}"/><rect class="{kind}" '
-        f'x="{coordinate(float(across(mean)) - 3)}" y="{coordinate(middle - 3)}" width="6" '
-        f'height="6"/></svg>'
+        f'aria-label="{label}">{marks}</svg>'
     )

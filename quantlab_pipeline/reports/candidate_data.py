@@ -26,6 +26,8 @@ from quantlab_pipeline.research.validation.spec import FlagThresholds, V1Thresho
 from quantlab_pipeline.simulation.costs import CostProfile
 
 Row = Mapping[str, Any]
+AT_MOST = ("q", "mde80_bps")
+"""V1's thresholds that a candidate may not exceed; the others it must reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,6 @@ def _page(
         later=tuple(fading(row)),
         others=names,
     )
-
-
-def break_even(study: Row, axis: str) -> float | None:
-    """The value of a cost axis at which nothing is left; None where none does it."""
-    return next((r["value"] for r in study["break_evens"] if r["axis"] == axis), None)
 
 
 def swept(study: Row, axis: str) -> list[Row]:

@@ -19,14 +19,14 @@ from quantlab_pipeline.reports.candidate_charts import (
     interval_marks,
 )
 from quantlab_pipeline.reports.candidate_data import (
+    AT_MOST,
     CandidatePage,
     Row,
-    break_even,
     sized,
     swept,
     worst_slices,
 )
-from quantlab_pipeline.reports.candidate_story import VERDICTS, binding_z, question_of
+from quantlab_pipeline.reports.candidate_story import VERDICTS, binding_z, break_even, question_of
 from quantlab_pipeline.reports.pages import render
 from quantlab_pipeline.research.validation.sweeps import MINUTE_CAP
 
@@ -73,7 +73,7 @@ def render_candidate_page(page: CandidatePage, made_from: str = "") -> str:
     study, row = page.study, page.row
     net, money = capacity_charts(page)
     by_multiplier, by_slippage = cost_charts(page)
-    slices = study["slices"]
+    slices, (axis, pictures) = study["slices"], interval_marks(page)
     return render(
         TEMPLATE,
         made_from=made_from,
@@ -87,7 +87,8 @@ def render_candidate_page(page: CandidatePage, made_from: str = "") -> str:
         curve=curve_chart(page),
         days=days_chart(page),
         best_day=_largest_day_share(study["days"]),
-        slices=list(zip(slices, interval_marks(slices), strict=True)),
+        axis=axis,
+        slices=list(zip(slices, pictures, strict=True)),
         partitions=PARTITIONS,
         losing=worst_slices(slices),
         by_multiplier=by_multiplier,
@@ -101,6 +102,7 @@ def render_candidate_page(page: CandidatePage, made_from: str = "") -> str:
         surface=_surface(study["surface"]),
         inference=_inference(page),
         effect=_effect(row),
+        at_most=AT_MOST,
     )
 
 
@@ -200,9 +202,10 @@ def _effect(row: Row) -> list[Figure]:
         Figure("95 % of net", resampled, "bps, stationary bootstrap of days"),
         Figure("MDE80", row["mde80_bps"], "bps: the effect found four times in five"),
         Figure("deviation", row["sigma_h_bps"], "bps, of one event"),
-        Figure("events", row["n_events"], f"and {row['n_dropped']:,} left out"),
+        Figure("events", row["n_events"], f"traded; {row['n_dropped']:,} left out"),
         Figure("independent", row["n_eff"], "events would give the same standard error"),
-        Figure("active days", row["active_days"], f"of {row['eff_days'] or 0:.1f} effective"),
+        Figure("active days", row["active_days"], "days with a decision"),
+        Figure("effective days", row["eff_days"], "days that carry the result"),
     ]
 
 

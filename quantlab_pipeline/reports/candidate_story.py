@@ -93,6 +93,60 @@ def what_to_know(row: Row, limits: FlagThresholds) -> list[str]:
     return told
 
 
+def in_short(row: Row, study: Row | None) -> list[str]:
+    """Costs, capacity and slices of a followed candidate, a line each; empty for another one."""
+    if study is None:
+        return []
+    return [
+        f"Costs     {_costs(row, study)}",
+        f"Capacity  {_sizes(study)}",
+        f"Slices    {_places(study)}",
+    ]
+
+
+def break_even(study: Row, axis: str) -> float | None:
+    """The value of a cost axis at which nothing is left; None where none does it."""
+    return next((r["value"] for r in study["break_evens"] if r["axis"] == axis), None)
+
+
+def _costs(row: Row, study: Row) -> str:
+    multiple, slip = break_even(study, "all"), break_even(study, "slippage")
+    if multiple is None:
+        return "it loses before costs: no cost is low enough."
+    net = {r["value"]: r["net_bps"] for r in study["cost_sweep"] if r["axis"] == "all"}
+    swept = ", ".join(f"{net[m]:+.1f} at x{m:g}" for m in (0.5, 1.0, 1.5, 2.0))
+    slipped = "" if slip is None else f", or {slip:.2f} bps of slippage a side"
+    return (
+        f"net {swept}; nothing is left at x{multiple:.2f} ({row['gross_bps']:.1f} bps a round trip"
+        f"){slipped}."
+    )
+
+
+def _sizes(study: Row) -> str:
+    limit = study["break_even_usd"]
+    if limit is None:
+        return "impact costs nothing under this profile."
+    if limit == 0.0:
+        return "no size pays: the effect does not cover fees and spreads."
+    return (
+        f"{_shown(study['best_usd'], 0)} USD a trade earns most, "
+        f"{_shown(study['best_pnl_usd_per_day'])} USD a day; at {limit:,.0f} USD impact eats all."
+    )
+
+
+def _places(study: Row) -> str:
+    slices = study["slices"]
+    if not slices:
+        return "no part of its events spans enough days."
+    earning = sum(s["net_bps"] > 0.0 for s in slices)
+    worst = min(slices, key=lambda s: s["z"])
+    return (
+        f"{earning} of {len(slices)} earn more than their cost; the weakest is "
+        f"{worst['partition']}={worst['label']}, {worst['mean_bps']:+.1f} bps before costs "
+        f"(z {worst['z']:+.2f}, Holm p {worst['holm_p']:.2g})."
+    )
+
+
 def fading(row: Row) -> list[tuple[int, float, float]]:
     """(minutes late, gross bps, standard error) as every event comes later; empty if unmeasured."""
     if row["lag_n_events"] is None:
@@ -122,6 +176,11 @@ def _significance(row: Row, _: V1Thresholds, z_needed: float) -> str:
     if z is None or se is None:
         return "it must be testable first."
     effect = f"a net effect of {z_needed * se:.1f} bps at this noise (it shows {net:.1f})"
+    if z <= 0 and net > 0:
+        return (
+            f"{effect}; more data alone will not do it, for beside the symbols' own drift it does "
+            "not earn its costs."
+        )
     if z <= 0:
         return f"{effect}; more data alone will not do it, for the effect has the wrong sign."
     more = (z_needed / z) ** 2

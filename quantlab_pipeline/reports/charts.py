@@ -121,7 +121,10 @@ def line_chart(
     first, last = min(xs), max(xs)
     names = max(len(line.name) for line in drawn)
     width = (last - first) / (1.0 - names * _LETTER / (WIDTH - LEFT - RIGHT))
-    box = Frame(height, (first, first + width), (min(ticks[0], *ys), max(ticks[-1], *ys)))
+    low, high = min(ticks[0], *ys), max(ticks[-1], *ys)
+    # An eighth above the highest point is room for the marks' names.
+    top = high + (high - low) / 7 if marks_at else high
+    box = Frame(height, (first, first + width), (low, top))
     marks = [_open(box, label), *(_y_tick(box, t) for t in ticks)]
     marks += [_x_tick(box, x, text) for x, text in x_ticks]
     marks.append(_line("axis", LEFT, box.up(0.0), box.across(last), box.up(0.0)))
