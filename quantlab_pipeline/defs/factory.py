@@ -9,6 +9,7 @@ from dataclasses import replace
 import dagster as dg
 
 from quantlab_pipeline.core.code_hash import code_hash
+from quantlab_pipeline.core.errors import GateNotPassedError
 from quantlab_pipeline.core.fingerprints import short
 from quantlab_pipeline.core.tables import Read, TableSpec
 from quantlab_pipeline.core.verdicts import Gate
@@ -53,7 +54,8 @@ def table_asset(
     """The asset of one table of one market. Partitions that are current are not made again.
 
     `renewed` names days whose origin outside the lake has changed (a source's files). A table that
-    explains verdicts is not made, and says so, where the chain never came to what it explains.
+    explains verdicts is not made, and says so, where the chain never came to what it explains: it
+    must not cost the study its board.
     """
     is_day = table.partition == "day"
 
@@ -80,7 +82,13 @@ def table_asset(
         stale = stale_partitions(run, renewed)
         shut = run.shut() if stale else {}
         facts = {"made": len(stale), "already current": len(run.partitions) - len(stale)}
-        batch = make(replace(run, partitions=tuple(stale)), body, shut) if stale else None
+        try:
+            batch = make(replace(run, partitions=tuple(stale)), body, shut) if stale else None
+        except GateNotPassedError as error:
+            if not table.regardless:
+                raise
+            context.log.warning(str(error))
+            return dg.Output(None, metadata={"not made": str(error)})
         return dg.Output(batch, metadata={**facts, **(batch.made.metadata if batch else {})})
 
     return _asset

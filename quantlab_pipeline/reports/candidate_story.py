@@ -176,7 +176,7 @@ def _significance(row: Row, _: V1Thresholds, z_needed: float) -> str:
     if z is None or se is None:
         return "it must be testable first."
     effect = f"a net effect of {z_needed * se:.1f} bps at this noise (it shows {net:.1f})"
-    if z <= 0 and net > 0:
+    if z <= 0 < row["z_raw"]:
         return (
             f"{effect}; more data alone will not do it, for beside the symbols' own drift it does "
             "not earn its costs."

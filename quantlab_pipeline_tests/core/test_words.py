@@ -56,6 +56,48 @@ def test_a_frame_that_breaks_its_schema_is_refused(rows: dict[str, list], compla
         PRICES.validate(frame)
 
 
+PATHS = columns.TableSchema(
+    "paths",
+    (
+        columns.text("name", "Whose path."),
+        columns.inner_rows(
+            "path",
+            "Its points.",
+            columns.Column("minute", pl.Int64, "min", "When."),
+            columns.figure("p", "1", "A chance.", 0, 1),
+        ),
+    ),
+    key=("name",),
+)
+
+
+def paths_of(path: list[dict[str, object]] | None) -> pl.DataFrame:
+    schema = {c.name: c.dtype for c in PATHS.columns}
+    return pl.DataFrame([{"name": "a", "path": path}], schema=schema)
+
+
+def test_rows_inside_a_row_are_of_their_own_schema() -> None:
+    whole = [{"minute": 1, "p": 0.5}, {"minute": 2, "p": None}]
+    for path in (whole, []):
+        frame = paths_of(path)
+        assert PATHS.validate(frame) is frame
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ([{"minute": 1, "p": 1.5}], "paths.path .* column p"),
+        ([{"minute": None, "p": 0.5}], "paths.path .* column minute"),
+        (None, "column path"),
+    ],
+)
+def test_a_row_inside_a_row_that_breaks_its_schema_is_refused(
+    path: list[dict[str, object]] | None, complaint: str
+) -> None:
+    with pytest.raises(SchemaError, match=complaint):
+        PATHS.validate(paths_of(path))
+
+
 def test_a_column_of_another_type_is_refused_not_cast() -> None:
     frame = pl.DataFrame(
         {"symbol": ["A"], "ts": [AT], "price": [1]},

@@ -21,6 +21,7 @@ from quantlab_pipeline.defs.check_events import check_name
 from quantlab_pipeline.defs.jobs import (
     BACKLOG,
     BOARD,
+    CANDIDATE_PAGES,
     EVENT_PAGE,
     FEATURE_PAGE,
     PIT1_PAGE,
@@ -85,7 +86,7 @@ def test_every_enabled_market_has_every_table_under_its_own_name(
 ) -> None:
     project = Project(REPOSITORY)
     names = [*all_tables(project.features()), BOARD, BACKLOG, QA_CALENDAR]
-    names += [EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE]
+    names += [EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE, CANDIDATE_PAGES]
     markets = [m.name for m in project.markets() if m.enabled]
     expected = {(market, name) for market in markets for name in names}
     keys = definitions.resolve_asset_graph().get_all_asset_keys()
@@ -139,6 +140,20 @@ def test_a_day_job_holds_no_study_table_and_no_schema_check(definitions: dg.Defi
     assert {"bars_1m_perp", "events", "qa_report_D0", "features_pt_PIT_1"} <= steps
     assert not steps & {"event_quality", "phase2_candidates", BOARD}
     assert not [step for step in steps if step.endswith(SCHEMA_CHECK)]
+
+
+def test_what_explains_verdicts_is_made_with_the_board_where_no_gate_can_stop_it(
+    definitions: dg.Definitions,
+) -> None:
+    def steps(job: str) -> set[str]:
+        nodes = definitions.resolve_job_def(f"world_smoke__{job}").nodes
+        return {node.name.removeprefix("world_smoke__") for node in nodes}
+
+    assert "candidate_studies" in steps("board")
+    assert "candidate_studies" not in steps("study")
+    assert not [step for step in steps("board") if step.endswith((SCHEMA_CHECK, "_V1"))]
+    board = definitions.resolve_asset_graph().get(dg.AssetKey(["world_smoke", BOARD]))
+    assert dg.AssetKey(["world_smoke", "candidate_studies"]) in board.parent_keys
 
 
 LOAD = """

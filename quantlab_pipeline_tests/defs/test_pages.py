@@ -9,9 +9,10 @@ import dagster as dg
 import pytest
 
 from quantlab_pipeline.core.verdicts import Gate
-from quantlab_pipeline.defs.jobs import EVENT_PAGE, FEATURE_PAGE
+from quantlab_pipeline.defs.jobs import CANDIDATE_PAGES, EVENT_PAGE, FEATURE_PAGE
 from quantlab_pipeline.defs.reports import study_page as composed
 from quantlab_pipeline.defs.reports.artifacts import write_artifacts
+from quantlab_pipeline.defs.reports.candidate_pages import CANDIDATES, FOLDER, page_path
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
 from quantlab_pipeline.defs.reports.pages import EVENTS, FEATURES, PAGES
 from quantlab_pipeline.defs.reports.study_page import write_page
@@ -113,6 +114,54 @@ def test_a_page_whose_tables_are_not_current_is_removed_and_no_longer_linked(
     assert not (folder / FEATURES.file).exists()
 
 
+def test_every_followed_candidate_has_a_page_and_the_list_leads_to_it(boarded: World) -> None:
+    folder, outcome = folder_of(boarded), outcome_of(boarded)
+    studies = outcome.table("candidate_studies")
+    assert studies is not None
+    assert studies.height > 1
+    found = {path.name for path in (folder / FOLDER).iterdir()}
+    assert found == {f"{name}.html" for name in studies["candidate_id"]}
+    text = (folder / CANDIDATES.file).read_text(encoding="utf-8")
+    for name in studies["candidate_id"]:
+        assert f'href="{page_path(name)}"' in text
+        page = (folder / page_path(name)).read_text(encoding="utf-8")
+        opens_alone(page)
+        assert 'href="../candidates.html"' in page
+        days = set(re.findall(r"2025-03-\d\d", page))
+        study = boarded.project.study(NAME)
+        assert days <= {str(d) for d in (*study.evaluation_days, study.holdout_start)}
+
+
+def test_a_candidate_that_is_followed_no_more_loses_its_page(
+    boarded: World, tmp_path: Path
+) -> None:
+    write_page(outcome_of(boarded), CANDIDATES, tmp_path)
+    kept = sorted((tmp_path / FOLDER).iterdir())
+    stranger = tmp_path / FOLDER / "not.followed.any.more.html"
+    stranger.write_text("a page of an older run", encoding="utf-8")
+    stamps = [path.stat().st_mtime_ns for path in kept]
+    write_page(outcome_of(boarded), CANDIDATES, tmp_path)
+    assert sorted((tmp_path / FOLDER).iterdir()) == kept
+    assert [path.stat().st_mtime_ns for path in kept] == stamps, "current ones are left alone"
+
+
+def test_candidates_pages_go_with_their_table_and_come_back_with_it(
+    boarded: World, tmp_path: Path
+) -> None:
+    world = boarded.copy(tmp_path / "world")
+    folder = folder_of(world)
+    manifest = world.data / "lake" / NAME / "manifests" / "candidate_studies" / f"study={NAME}.json"
+    manifest.unlink()
+    write_artifacts(outcome_of(world), folder, "a run")
+    assert not (folder / CANDIDATES.file).exists()
+    assert not (folder / "candidate_studies.parquet").exists()
+    assert not list((folder / FOLDER).iterdir())
+    result = world.run("board")
+    assert result.success, failures(result)
+    assert list((folder / FOLDER).iterdir())
+    assert manifest.is_file()
+
+
 def test_a_missing_holdout_day_costs_no_page(boarded: World, tmp_path: Path) -> None:
     world = boarded.copy(tmp_path / "world")
     world.forget("features_pt", str(world.project.study(NAME).last_day))
@@ -126,6 +175,12 @@ def test_a_study_that_never_ran_has_no_page_and_its_assets_say_so(world: World) 
     told = event.materialization.metadata["page"].value
     assert "event_quality of study tiny is not current" in str(told)
     assert not (folder_of(world) / EVENTS.file).exists()
+    result = world.run("board", tables=["candidate_studies", CANDIDATE_PAGES])
+    assert result.success, failures(result)
+    study, page = result.get_asset_materialization_events()
+    told = str(study.materialization.metadata["not made"].value)
+    assert told == "phase2_candidates is not current"
+    assert "candidate_studies of study tiny" in str(page.materialization.metadata["page"].value)
     result = world.run("board", tables=[FEATURE_PAGE])
     assert result.success, failures(result)
     assert (folder_of(world) / FEATURES.file).is_file(), "its days were run and judged"

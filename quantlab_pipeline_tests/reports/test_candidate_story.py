@@ -9,7 +9,9 @@ import pytest
 from quantlab_pipeline.reports.candidate_story import (
     binding_z,
     fading,
+    in_short,
     naive_against_ours,
+    nearly_the_same,
     needed_z,
     what_it_needs,
     what_to_know,
@@ -56,6 +58,7 @@ def test_naive_stands_beside_the_binding_z() -> None:
         ({"reason_codes": "NOT_SIGNIFICANT"}, "a net effect of 8.0 bps at this noise"),
         ({"reason_codes": "NOT_SIGNIFICANT"}, "or 4.0 times as many independent events"),
         ({"reason_codes": "NOT_SIGNIFICANT", "z_raw": -1.0}, "wrong sign"),
+        ({"reason_codes": "NOT_SIGNIFICANT", "z_contrast": -0.5}, "beside the symbols' own drift"),
         ({"reason_codes": "NET_NOT_POSITIVE", "gross_bps": 7.0}, "10.0 bps a round trip"),
         ({"reason_codes": "FEW_DAYS"}, "it has 12"),
         ({"reason_codes": "LOW_N_EFF"}, "its 100 count for 25"),
@@ -77,6 +80,61 @@ def test_a_blind_test_says_how_much_more_it_takes() -> None:
     (sentence,) = what_it_needs(blind, LIMITS, 4.0)
     assert f"{limit:.1f} bps is the most" in sentence
     assert "4.0 times as many independent events" in sentence
+
+
+def test_a_verdict_that_is_not_the_rows_own_speaks_for_itself() -> None:
+    told = what_it_needs(row(reason_codes="NOT_SIGNIFICANT"), LIMITS, 4.0, ("BUDGET_CHANGED",))
+    assert len(told) == 1
+    assert told[0].startswith("BUDGET_CHANGED: the same trial budget")
+    assert what_it_needs(row(reason_codes="NOT_SIGNIFICANT"), LIMITS, 4.0, ()) == []
+
+
+def test_a_near_twin_is_named_with_what_it_shares() -> None:
+    assert nearly_the_same(row()) is None
+    told = nearly_the_same(row(similar_to="better", similarity=0.834))
+    assert told is not None
+    assert told.startswith("Nearly the same as better, which ranks better")
+    assert "83 % are shared" in told
+
+
+def study(**changes: Any) -> dict[str, Any]:
+    """What explains the candidate, as `candidate_studies` has it; only what the lines read."""
+    slices = [
+        {"partition": "half", "label": "1", "net_bps": 3.0, "mean_bps": 13.0, "z": 2.0,
+         "holm_p": 1.0},
+        {"partition": "symbol", "label": "AAA", "net_bps": -12.0, "mean_bps": -2.0, "z": -0.5,
+         "holm_p": 0.62},
+    ]  # fmt: skip
+    whole = {
+        "break_evens": [{"axis": "all", "value": 1.4}, {"axis": "slippage", "value": 2.0}],
+        "cost_sweep": [
+            {"axis": "all", "value": m, "net_bps": 14.0 - 10.0 * m} for m in (0.5, 1.0, 1.5, 2.0)
+        ],
+        "break_even_usd": 90_000.0, "best_usd": 40_000.0, "best_pnl_usd_per_day": 12.5,
+        "slices": slices,
+    }  # fmt: skip
+    return {**whole, **changes}
+
+
+def test_costs_capacity_and_slices_are_a_line_each() -> None:
+    costs, capacity, slices = in_short(row(), study())
+    assert "net +9.0 at x0.5, +4.0 at x1, -1.0 at x1.5, -6.0 at x2" in costs
+    assert "nothing is left at x1.40 (14.0 bps a round trip), or 2.00 bps of slippage" in costs
+    assert "40,000 USD a trade earns most, 12.50 USD a day; at 90,000 USD" in capacity
+    assert "1 of 2 earn more than their cost; the weakest is symbol=AAA, -2.0 bps" in slices
+    assert in_short(row(), None) == []
+
+
+def test_what_loses_before_costs_has_no_size_and_no_multiple() -> None:
+    none = [{"axis": "all", "value": None}, {"axis": "slippage", "value": None}]
+    costs, capacity, slices = in_short(
+        row(gross_bps=-3.0), study(break_evens=none, break_even_usd=0.0, slices=[])
+    )
+    assert "no cost is low enough" in costs
+    assert "no size pays" in capacity
+    assert "spans enough days" in slices
+    free = in_short(row(), study(break_even_usd=None))[1]
+    assert "impact costs nothing" in free
 
 
 def test_a_pass_needs_nothing() -> None:

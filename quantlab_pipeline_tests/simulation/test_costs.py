@@ -72,6 +72,11 @@ def test_every_sweep_is_monotone(part):
     assert swept[-1] > swept[1]
 
 
+def test_slippage_is_added_on_each_side():
+    assert cost(scale=CostScale(slippage_bps=1.5)) == pytest.approx(cost() + 3.0)
+    assert cost(scale=CostScale(slippage_bps=0.0)) == cost()
+
+
 def test_an_unknown_input_is_an_unknown_cost_and_a_negative_one_is_refused():
     assert np.isnan(cost(half=np.nan))
     assert np.isnan(cost(sigma=np.nan))

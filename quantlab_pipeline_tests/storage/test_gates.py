@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 from quantlab_pipeline.core.errors import GateNotPassedError, SpecError
+from quantlab_pipeline.core.tables import Read
 from quantlab_pipeline.core.verdicts import Gate, Outcome
 from quantlab_pipeline.storage.lake import Lake, StaleInputError
 from quantlab_pipeline.storage.objects import LocalObjects, Stat
@@ -224,6 +226,18 @@ def test_a_gate_must_say_something_about_what_it_guards() -> None:
     with pytest.raises(SpecError, match="says nothing about bars"):
         TableGraph({name: TABLES[name] for name in ("bars", "book")}, {Gate.D0: "book"})
     assert TableGraph(TABLES, JUDGED).judged(Gate.PIT1) == "features"
+
+
+def test_what_explains_a_verdict_reads_also_what_it_refused_and_feeds_nothing() -> None:
+    told = replace(
+        TABLES["bridge"], name="told", reads=(Read("candidates"),), regardless=("candidates",)
+    )
+    graph = TableGraph({**TABLES, "told": told}, JUDGED)
+    assert graph.gates_of_read("told", "candidates") == []
+    assert graph.gates_of_read("bridge", "candidates") == [Gate.V1]
+    thief = replace(TABLES["bridge"], name="thief", reads=(Read("told"),))
+    with pytest.raises(SpecError, match="thief reads told, which holds what a gate refused"):
+        TableGraph({**TABLES, "told": told, "thief": thief}, JUDGED)
 
 
 class CountingObjects(LocalObjects):

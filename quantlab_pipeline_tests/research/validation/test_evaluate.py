@@ -13,9 +13,8 @@ import pytest
 from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE, day_end, minute_grid
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.research.market_data.schema import FUNDING
-from quantlab_pipeline.research.validation.evaluate import evaluate_family, question_of
-from quantlab_pipeline.research.validation.event_study import after_event_curve, candidate_events
-from quantlab_pipeline.research.validation.family import expand_family, results_of
+from quantlab_pipeline.research.validation.evaluate import evaluate_family
+from quantlab_pipeline.research.validation.family import results_of
 from quantlab_pipeline.research.validation.inputs import prepare
 from quantlab_pipeline.research.validation.schema import PHASE2_CANDIDATES
 from quantlab_pipeline.research.validation.spec import Template, V1Thresholds
@@ -258,16 +257,3 @@ def test_capacity_is_the_most_profitable_share_of_a_days_volume(made):
     mine = arrays.costs.sigma_d_bps[arrays.where["calm_drop"]]
     share = 4 / 9 * ((row["gross_bps"] - 3.0) / (2 * 0.7 * np.median(mine))) ** 2
     assert row["capacity_usd"] == pytest.approx(share * 1e9, rel=1e-6)
-
-
-def test_the_curve_ends_at_the_candidates_effect(inputs):
-    family, costs = builders.family(), builders.cost_model()
-    arrays = prepare(inputs, family, costs)
-    candidate = expand_family(family, question_of(inputs), costs)[0]
-    curve = after_event_curve(arrays, family, candidate)
-    row = _row(_evaluate(inputs))
-    assert curve["minutes"].to_list()[-1] == 60
-    assert curve["mean_bps"].to_list()[-1] == pytest.approx(row["gross_bps"], abs=1e-9)
-    assert (curve["low_bps"] < curve["high_bps"]).all()
-    events = candidate_events(arrays, family, candidate)
-    assert events["gross_bps"].mean() == pytest.approx(row["gross_bps"], abs=1e-9)
