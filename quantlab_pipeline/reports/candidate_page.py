@@ -26,7 +26,13 @@ from quantlab_pipeline.reports.candidate_data import (
     swept,
     worst_slices,
 )
-from quantlab_pipeline.reports.candidate_story import VERDICTS, binding_z, break_even, question_of
+from quantlab_pipeline.reports.candidate_story import (
+    VERDICTS,
+    beyond_the_cap,
+    binding_z,
+    break_even,
+    question_of,
+)
 from quantlab_pipeline.reports.pages import render
 from quantlab_pipeline.research.validation.sweeps import MINUTE_CAP
 
@@ -99,6 +105,7 @@ def render_candidate_page(page: CandidatePage, made_from: str = "") -> str:
         money_by_size=money,
         participations=sized(study, "participation"),
         minute_cap=MINUTE_CAP,
+        beyond=beyond_the_cap(study),
         surface=_surface(study["surface"]),
         inference=_inference(page),
         effect=_effect(row),

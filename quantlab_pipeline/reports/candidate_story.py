@@ -61,8 +61,10 @@ def needed_z(q: float, budget: int, kept: int) -> float:
 def naive_against_ours(row: Row, z_needed: float) -> str:
     """The plain t-test's answer beside ours; `z_needed` as `needed_z` gives it."""
     naive, ours = row["z_naive"], binding_z(row)
-    if naive is None or ours is None:
+    if ours is None:
         return "It was not tested, so there is no t to compare."
+    if naive is None:
+        return f"Of {row['n_events']} events a plain t-test says nothing; ours says z = {ours:.2f}."
     verdict = "significant" if naive > NAIVE_Z else "not significant"
     return (
         f"A plain t-test on the same events says t = {naive:.2f}: {verdict} at 5 % one-sided. With "
@@ -128,9 +130,22 @@ def _sizes(study: Row) -> str:
         return "impact costs nothing under this profile."
     if limit == 0.0:
         return "no size pays: the effect does not cover fees and spreads."
-    return (
+    told = (
         f"{_shown(study['best_usd'], 0)} USD a trade earns most, "
-        f"{_shown(study['best_pnl_usd_per_day'])} USD a day; at {limit:,.0f} USD impact eats all."
+        f"{_shown(study['best_pnl_usd_per_day'], 0)} USD a day; at {limit:,.0f} USD impact eats "
+        "all."
+    )
+    return f"{told} {beyond_the_cap(study) or ''}".rstrip()
+
+
+def beyond_the_cap(study: Row) -> str | None:
+    """That the best size is more than an order can take of a minute; None where it is not."""
+    best, cap = study["best_usd"], study["cap_usd"]
+    if best is None or best <= cap:
+        return None
+    return (
+        f"One order that takes a tenth of a minute's volume is {cap:,.0f} USD: a larger trade must "
+        "be worked, and the law says nothing of how long that takes."
     )
 
 

@@ -146,6 +146,9 @@ def test_why_explains_the_best_reject(ran: Ran, waived: Said, quantlab: Command)
     assert "min_active_days" in said.out
     assert "minutes late" in said.out
     assert "strongest_slice" in said.out
+    for line in ("Costs     ", "Capacity  ", "Slices    "):
+        assert line in said.out
+    assert f"candidates/{tested['candidate_id'][0]}.html" in said.out
 
 
 def test_why_takes_a_prefix_another_item_or_an_artifact(

@@ -48,7 +48,8 @@ def test_naive_stands_beside_the_binding_z() -> None:
     assert "z = 2.00" in told
     assert "10,000 trials needs 4.26" in told
     assert "not significant" in naive_against_ours(row(z_naive=1.6), 4.26)
-    assert "not tested" in naive_against_ours(row(z_naive=None), 4.26)
+    assert "not tested" in naive_against_ours(row(z_contrast=None), 4.26)
+    assert "Of 1 events a plain" in naive_against_ours(row(z_naive=None, n_events=1), 4.26)
     assert binding_z(row(z_contrast=None)) is None
 
 
@@ -111,6 +112,7 @@ def study(**changes: Any) -> dict[str, Any]:
             {"axis": "all", "value": m, "net_bps": 14.0 - 10.0 * m} for m in (0.5, 1.0, 1.5, 2.0)
         ],
         "break_even_usd": 90_000.0, "best_usd": 40_000.0, "best_pnl_usd_per_day": 12.5,
+        "cap_usd": 50_000.0,
         "slices": slices,
     }  # fmt: skip
     return {**whole, **changes}
@@ -120,7 +122,10 @@ def test_costs_capacity_and_slices_are_a_line_each() -> None:
     costs, capacity, slices = in_short(row(), study())
     assert "net +9.0 at x0.5, +4.0 at x1, -1.0 at x1.5, -6.0 at x2" in costs
     assert "nothing is left at x1.40 (14.0 bps a round trip), or 2.00 bps of slippage" in costs
-    assert "40,000 USD a trade earns most, 12.50 USD a day; at 90,000 USD" in capacity
+    assert "40,000 USD a trade earns most, 12 USD a day; at 90,000 USD" in capacity
+    assert "must be worked" not in capacity
+    (beyond,) = [t for t in in_short(row(), study(cap_usd=1_000.0)) if t.startswith("Capacity")]
+    assert "a tenth of a minute's volume is 1,000 USD: a larger trade must be worked" in beyond
     assert "1 of 2 earn more than their cost; the weakest is symbol=AAA, -2.0 bps" in slices
     assert in_short(row(), None) == []
 

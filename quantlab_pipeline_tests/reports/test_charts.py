@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from quantlab_pipeline.reports.charts import (
     BandPoint,
+    Line,
     band_chart,
     column_chart,
     histogram_chart,
+    line_chart,
     nice_ticks,
     tick_text,
 )
@@ -136,3 +138,56 @@ def test_no_word_becomes_markup() -> None:
         assert "<b>" not in chart
         assert "&lt;b&gt;&amp;" in chart
         assert not Elements(chart).open
+
+
+# --- lines -------------------------------------------------------------------------------------
+
+
+def lines_of(*ends: float) -> list[Line]:
+    return [Line(f"line {k}", [(0.0, 1.0), (2.0, end)]) for k, end in enumerate(ends)]
+
+
+def test_every_line_is_drawn_and_named_where_no_name_touches_another() -> None:
+    drawn = line_chart(lines_of(3.0, 3.0, 2.95, -1.0), "label", ("x", "y"))
+    places = [float(y) for y in re.findall(r'<text class="name" x="[\d.]+" y="([\d.]+)"', drawn)]
+    assert len(places) == drawn.count('class="line"') == 4
+    assert all(b - a >= 11 - 1e-9 for a, b in itertools.pairwise(sorted(places)))
+    assert all(0 < y < 220 for y in places)
+
+
+def test_a_line_keeps_its_kind_and_its_points() -> None:
+    (one, *_) = [Line("net", [(0.0, 0.0), (1.0, 10.0)], "second")]
+    drawn = line_chart([one], "label", ("x", "y"))
+    assert 'class="line second"' in drawn
+    assert 'class="name second"' in drawn
+    start, end = re.findall(r"([\d.]+) ([\d.]+)", re.findall(r' d="M([^"]+)"', drawn)[0])
+    assert float(start[0]) < float(end[0])
+    assert float(start[1]) > float(end[1]), "more is higher"
+
+
+def test_marks_stand_only_among_the_points_and_zero_is_always_seen() -> None:
+    drawn = line_chart(
+        lines_of(5.0), "label", ("x", "y"), marks_at=[(1.0, "here"), (9.0, "beyond")]
+    )
+    assert "here" in drawn
+    assert "beyond" not in drawn
+    assert ">0</text>" in drawn
+
+
+def test_no_points_no_chart_and_names_are_escaped() -> None:
+    assert line_chart([Line("a", [])], "label", ("x", "y")) == ""
+    drawn = line_chart(
+        [Line(EVIL, [(0.0, 1.0), (1.0, 2.0)])], EVIL, (EVIL, EVIL), marks_at=[(0.5, EVIL)]
+    )
+    assert EVIL not in drawn
+    assert not Elements(drawn).open
+
+
+def test_a_named_level_lies_inside_a_band_chart() -> None:
+    points = [BandPoint(x, 0.0, 1.0, 2.0) for x in range(3)]
+    drawn = band_chart(points, "label", ("x", "y"), level=(EVIL, 12.0))
+    assert 'class="mark"' in drawn
+    assert EVIL not in drawn
+    heights = [float(y) for y in re.findall(r'<line class="mark" x1="48" y1="([\d.]+)"', drawn)]
+    assert heights
+    assert all(0.0 <= y <= 220.0 for y in heights)

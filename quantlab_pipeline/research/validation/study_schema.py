@@ -113,6 +113,7 @@ CANDIDATE_STUDIES = TableSchema(
         ),
         figure("break_even_usd", "USD", "Size of a trade at which impact eats the rest.", 0),
         figure("best_usd", "USD", "Size of a trade that earns most; 4/9 of break_even_usd.", 0),
+        number("cap_usd", "USD", "Median over the events of a tenth of the trailing minute.", 0),
         figure("best_pnl_usd_per_day", "USD", "What it earns per day of the window.", 0),
         _CURVE,
         _DAYS,

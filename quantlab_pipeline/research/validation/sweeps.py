@@ -162,6 +162,11 @@ def capacity_rows(trades: Trades, model: CostModel, profile: ProfileName, n_days
     return rows
 
 
+def cap_usd(trades: Trades) -> float:
+    """The size that half of the trades could have within `MINUTE_CAP` of their trailing minute."""
+    return MINUTE_CAP * float(np.median(trades.volume_usd)) / DAY_MINUTES
+
+
 def surface_rows(trades: Trades, model: CostModel, profile: ProfileName) -> list[Row]:
     """Rows of `surface`, by multiplier and size: net is non-increasing in both."""
     gross, law = BPS * float(trades.gross.mean()), size_law(trades, model, profile)
