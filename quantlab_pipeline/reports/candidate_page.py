@@ -34,7 +34,6 @@ from quantlab_pipeline.reports.candidate_story import (
     question_of,
 )
 from quantlab_pipeline.reports.pages import render
-from quantlab_pipeline.research.validation.sweeps import MINUTE_CAP
 
 TEMPLATE = "candidate_page.html.j2"
 LIST_TEMPLATE = "candidates.html.j2"
@@ -104,7 +103,6 @@ def render_candidate_page(page: CandidatePage, made_from: str = "") -> str:
         net_by_size=net,
         money_by_size=money,
         participations=sized(study, "participation"),
-        minute_cap=MINUTE_CAP,
         beyond=beyond_the_cap(study),
         surface=_surface(study["surface"]),
         inference=_inference(page),

@@ -64,7 +64,7 @@ def naive_against_ours(row: Row, z_needed: float) -> str:
     if ours is None:
         return "It was not tested, so there is no t to compare."
     if naive is None:
-        return f"Of {row['n_events']} events a plain t-test says nothing; ours says z = {ours:.2f}."
+        return f"A plain t-test needs two events or more. With what there is, z = {ours:.2f}."
     verdict = "significant" if naive > NAIVE_Z else "not significant"
     return (
         f"A plain t-test on the same events says t = {naive:.2f}: {verdict} at 5 % one-sided. With "

@@ -187,7 +187,7 @@ def test_a_larger_trial_budget_asks_for_new_candidates_alone(house: House) -> No
 
 EXECUTED = ("bridge_results", "blueprints", "backtest_returns", "stress_results")
 REFITTED = ("walkforward", "portfolio")
-PRICED = ("phase2_candidates", *EXECUTED, *REFITTED)
+PRICED = ("phase2_candidates", "candidate_studies", *EXECUTED, *REFITTED)
 ASKED = ("event_quality", *PRICED)
 
 
