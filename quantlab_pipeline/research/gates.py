@@ -16,6 +16,7 @@ from quantlab_pipeline.research.events.spec import E1Thresholds
 from quantlab_pipeline.research.features.spec import Pit1Thresholds
 from quantlab_pipeline.research.market_data.spec import D0Thresholds
 from quantlab_pipeline.research.portfolio.spec import PThresholds
+from quantlab_pipeline.research.validation.bands import CalibrationBands
 from quantlab_pipeline.research.validation.spec import CompanionSpec, FlagThresholds, V1Thresholds
 from quantlab_pipeline.research.walk_forward.spec import SThresholds
 
@@ -34,6 +35,7 @@ class GatesSpec(Spec):
     """One section a gate, every threshold written out: an unwritten default is no decision.
 
     `v1_flags` and `v1_companions` are no gate's: what they say of a candidate changes no verdict.
+    `calibration` holds V1 itself to its bands.
     """
 
     d0: D0Thresholds
@@ -42,6 +44,7 @@ class GatesSpec(Spec):
     v1: V1Thresholds
     v1_flags: FlagThresholds
     v1_companions: CompanionSpec
+    calibration: CalibrationBands
     b: BThresholds
     s: SThresholds
     p: PThresholds

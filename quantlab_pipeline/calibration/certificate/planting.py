@@ -1,0 +1,148 @@
+"""An edge put into a market on its arrays, and the true effect that each candidate then has.
+
+Belongs here: drift matrices float64[I, T] (the expected simple return that is added to each
+minute), how large a drift must be, and the truth that follows for any candidate. A market without
+drift is a martingale, so that this truth is exact: what multiplies the price is what is expected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from quantlab_pipeline.calibration.certificate.bench import Market
+from quantlab_pipeline.core.clocks import DAY_MINUTES
+from quantlab_pipeline.research.validation.cells import choose, kernel_events
+from quantlab_pipeline.research.validation.family import Candidate
+from quantlab_pipeline.research.validation.inputs import EventArrays
+from quantlab_pipeline.research.validation.paths import follow
+from quantlab_pipeline.research.validation.spec import CandidateFamily, horizon_minutes
+from quantlab_pipeline.simulation.prices import PriceGrid
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+BPS = 1e4
+UNIT_BPS = 1.0
+"""Drift by which one learns what a drift does to a candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the grid: `where` names (event type, bucket), the rest how it is traded."""
+
+    where: tuple[str, str]
+    horizon: str
+    template: str
+
+    def events(self, arrays: EventArrays, family: CandidateFamily) -> Ints:
+        """The events that it trades, int64[n] into `arrays`."""
+        h = family.horizons.index(self.horizon)
+        return choose(arrays, *self.where, h, self.template)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What K candidates truly gain per event before costs, bps, NaN without events.
+
+    `raw` float64[K] is the mean expected return of the events; `contrast` what is left of it
+    against the mean position of each symbol, which is all that the contrast can see.
+    """
+
+    raw: Floats
+    contrast: Floats
+
+
+def drifted(market: Market, family: CandidateFamily, drift: Floats) -> Market:
+    """The same market with `drift` [I, T] added to every minute's expected simple return."""
+    arrays = market.arrays
+    observed = arrays.paths.observed
+    prices = observed.prices * np.cumprod(1.0 + drift, axis=1)
+    grid = PriceGrid(prices, observed.fresh)
+    paths = follow(grid, np.zeros_like(prices), arrays.symbol, arrays.entry, family)
+    usable = paths.valid & np.isfinite(arrays.costs.total)
+    return Market(replace(arrays, paths=paths, usable=usable), market.candidates)
+
+
+def no_drift(arrays: EventArrays) -> Floats:
+    """A drift of nothing, float64[I, T]."""
+    return np.zeros_like(arrays.paths.world.prices)
+
+
+def even_drift(arrays: EventArrays, bps_day: float) -> Floats:
+    """The same drift in every minute of every symbol."""
+    return np.full_like(arrays.paths.world.prices, bps_day / BPS / DAY_MINUTES)
+
+
+def edge_drift(arrays: EventArrays, rows: Ints, minutes: int, bps: float) -> Floats:
+    """A drift over the `minutes` after each entry of the events `rows`, up where `bps` is above 0.
+
+    Each event gains exactly `bps` (a simple return); where windows of one symbol overlap, the drift
+    is that of one event.
+    """
+    drift = no_drift(arrays)
+    step = math.expm1(math.log1p(bps / BPS) / minutes)
+    for i, entry in zip(arrays.symbol[rows], arrays.entry[rows], strict=True):
+        drift[i, entry + 1 : entry + minutes + 1] = step
+    return drift
+
+
+def true_effects(
+    arrays: EventArrays, family: CandidateFamily, candidates: Sequence[Candidate], drift: Floats
+) -> Effects:
+    """The true gross effect of each of `candidates` under `drift`."""
+    along = _running(np.log1p(drift)), _running(drift)
+    out = Effects(*np.full((2, len(candidates)), np.nan))
+    for k, candidate in enumerate(candidates):
+        bucket = candidate.event_type, candidate.bucket.name
+        cell = Cell(bucket, candidate.horizon, candidate.template.name)
+        rows = cell.events(arrays, family)
+        if rows.size:
+            sign = candidate.side * arrays.signs[cell.template][rows]
+            found = _effect(arrays, rows, sign, horizon_minutes(cell.horizon), *along)
+            out.raw[k], out.contrast[k] = found
+    return out
+
+
+def _effect(
+    arrays: EventArrays, rows: Ints, sign: Floats, minutes: int, log_drift: Floats, drift: Floats
+) -> tuple[float, float]:
+    """Per event: the compounded drift in its window; and the drift less the mean position's."""
+    i, start = arrays.symbol[rows], arrays.entry[rows]
+    gain = np.expm1(log_drift[i, start + minutes] - log_drift[i, start])
+    raw = float(np.dot(sign, gain))
+    held = np.bincount(i, weights=sign * minutes, minlength=drift.shape[0])
+    always = float(np.dot(held / arrays.paths.world.n_minutes, drift[:, -1]))
+    return BPS * raw / rows.size, BPS * (raw - always) / rows.size
+
+
+def _running(values: Floats) -> Floats:
+    return np.cumsum(values, axis=1)
+
+
+def size_for_shift(
+    market: Market, family: CandidateFamily, cell: Cell, side: int, rows: Ints, shift_se: float
+) -> float:
+    """The gain of each event in `rows`, bps, that moves both z of `cell` to `shift_se` or beyond.
+
+    The two z are net of cost and expected over markets; the smaller one is then at `shift_se`. The
+    contrast keeps a share of the effect and is charged the whole cost, so that it may ask for more.
+    """
+    from quantlab_pipeline.kernels.calendar_time import calendar_sums
+
+    arrays = market.arrays
+    h, minutes = family.horizons.index(cell.horizon), horizon_minutes(cell.horizon)
+    chosen = cell.events(arrays, family)
+    sign = arrays.signs[cell.template][chosen]
+    y = np.empty(arrays.paths.world.prices.shape[1])
+    events = kernel_events(arrays, chosen, sign)
+    sums = calendar_sums(events, minutes, arrays.paths.world, y, np.empty_like(y))
+    cost = float(arrays.costs.total[h, chosen].sum()) / BPS
+    drift = edge_drift(arrays, rows, minutes, UNIT_BPS)
+    along = _running(np.log1p(drift)), _running(drift)
+    unit = np.abs(_effect(arrays, chosen, side * sign, minutes, *along)) * chosen.size / BPS
+    needed = shift_se * np.sqrt((sums.variance, sums.contrast_variance)) + cost
+    return float(UNIT_BPS * np.max(needed / unit))

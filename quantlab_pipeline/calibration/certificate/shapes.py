@@ -1,0 +1,201 @@
+"""The shapes in which one market is shown: untouched, with edges, with a drift; and their truths.
+
+Belongs here: the choice of the planted cell, by the secret's preference and what the market holds,
+and each shape's truth. The judge receives a shape's `blind` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from quantlab_pipeline.calibration.certificate.bench import Bench, Market
+from quantlab_pipeline.calibration.certificate.judging import Answer, Blind, shown
+from quantlab_pipeline.calibration.certificate.planting import (
+    Cell,
+    Effects,
+    drifted,
+    edge_drift,
+    even_drift,
+    no_drift,
+    size_for_shift,
+    true_effects,
+)
+from quantlab_pipeline.calibration.certificate.secrets import HORIZON, TEMPLATE, Secret
+from quantlab_pipeline.core.errors import SpecError
+from quantlab_pipeline.research.validation.family import Candidate
+from quantlab_pipeline.research.validation.slices import days_of
+from quantlab_pipeline.research.validation.spec import horizon_minutes
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+TURBULENT = "high"
+LEAST_SHARE = 0.25
+"""Turbulent times and all others each hold at least this share of the events in PT-26."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """The truth of a shape: `own` is the place among the questions of the edge's own candidate.
+
+    It is None where there is no edge. `bps` is what each event of the edge gains, signed by its
+    direction, and `effects` what every question truly gains.
+    """
+
+    own: int | None
+    bps: float
+    effects: Effects
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A market in one shape: what the judge is shown, and the truth beside it."""
+
+    blind: Blind
+    truth: Planted
+
+
+def null_shape(bench: Bench, market: Market) -> Shape:
+    """The untouched market, free of costs: no effect anywhere."""
+    return _whole(bench, market, no_drift(market.arrays), None, 0.0, free=True)
+
+
+def drift_shape(bench: Bench, market: Market) -> Shape:
+    """The market with the same drift in every symbol and minute, free of costs: no edge."""
+    bps = bench.bands.drift_bps_day
+    return _whole(bench, market, even_drift(market.arrays, bps), None, bps, free=True)
+
+
+def planted_shapes(bench: Bench, market: Market, secret: Secret, null: Answer) -> dict[str, Shape]:
+    """The market with an edge of `shift_se`, under the conservative costs and under none.
+
+    `null` is the answer to the untouched market, free of costs. SpecError if no cell has events
+    enough, which a scenario of too few days or symbols may cause.
+    """
+    cell = _first(bench, market, null, secret.power, lambda _: True)
+    side, rows = secret.sides["power"], cell.events(market.arrays, bench.family)
+    size = size_for_shift(market, bench.family, cell, side, rows, bench.bands.shift_se)
+    drift = edge_drift(market.arrays, rows, horizon_minutes(HORIZON), side * size)
+    own = _own(market.candidates, cell, side)
+    made = _whole(bench, market, drift, own, side * size, free=False)
+    free = shown(bench, made.blind.arrays, market.candidates, free=True)
+    return {"planted": made, "planted_free": replace(made, blind=free)}
+
+
+def mde_shape(
+    bench: Bench, market: Market, secret: Secret, null: Answer, reported: Answer
+) -> Shape | None:
+    """The market with an edge of the MDE80 that `reported` told of the untouched one, or None.
+
+    Free of costs, and asked of the cell alone. None where no MDE is told.
+    """
+    cell = _first(bench, market, null, secret.mde, lambda _: True)
+    side = secret.sides["mde"]
+    own = _own(market.candidates, cell, side)
+    size = float(reported.figures["mde80_bps"][own])
+    if not 0.0 < size < np.inf:
+        return None
+    return _cell(
+        bench, market, cell, side, cell.events(market.arrays, bench.family), size, free=True
+    )
+
+
+def regime_shapes(bench: Bench, market: Market, secret: Secret, null: Answer) -> dict[str, Shape]:
+    """The market with an edge in turbulent times alone, and with one of the same shift everywhere.
+
+    Under the conservative costs, and asked of the cell alone.
+    """
+    arrays, family = market.arrays, bench.family
+
+    def in_both(cell: Cell) -> bool:
+        rows = cell.events(arrays, family)
+        return all(
+            part.size >= LEAST_SHARE * rows.size
+            and days_of(arrays.day[part]) >= bench.thresholds.slice_min_days
+            for part in _by_turbulence(market, rows)
+        )
+
+    cell = _first(bench, market, null, secret.regime, in_both)
+    side, rows = secret.sides["regime"], cell.events(arrays, family)
+    made = {}
+    for name, members in (("regime", _by_turbulence(market, rows)[0]), ("twin", rows)):
+        size = size_for_shift(market, family, cell, side, members, bench.bands.shift_se)
+        made[name] = _cell(bench, market, cell, side, members, size, free=False)
+    return made
+
+
+def asked_alone(shape: Shape, which: Sequence[int]) -> Shape:
+    """The same shape with some of its questions only; its own must be among them, if it has one."""
+    truth, picked = shape.truth, np.array(which, dtype=np.int64)
+    effects = Effects(truth.effects.raw[picked], truth.effects.contrast[picked])
+    own = None if truth.own is None else list(which).index(truth.own)
+    asked = tuple(shape.blind.candidates[k] for k in which)
+    return Shape(replace(shape.blind, candidates=asked), replace(truth, own=own, effects=effects))
+
+
+def _whole(
+    bench: Bench, market: Market, drift: Floats, own: int | None, bps: float, *, free: bool
+) -> Shape:
+    made = drifted(market, bench.family, drift)
+    effects = true_effects(made.arrays, bench.family, market.candidates, drift)
+    blind = shown(bench, made.arrays, market.candidates, free=free)
+    return Shape(blind, Planted(own, bps, effects))
+
+
+def _cell(
+    bench: Bench, market: Market, cell: Cell, side: int, rows: Ints, size: float, *, free: bool
+) -> Shape:
+    """Both sides of one cell, with an edge of `size` bps after the events `rows`."""
+    asked = tuple(c for c in market.candidates if _cell_of(c) == cell)
+    drift = edge_drift(market.arrays, rows, horizon_minutes(HORIZON), side * size)
+    part = Market(market.arrays, asked)
+    return _whole(bench, part, drift, _own(asked, cell, side), side * size, free=free)
+
+
+def _first(
+    bench: Bench,
+    market: Market,
+    null: Answer,
+    places: Sequence[tuple[str, str]],
+    suits: Callable[[Cell], bool],
+) -> Cell:
+    """The first of `places` whose cell could pass V1 at all, is not always on, and `suits`."""
+    minutes = market.arrays.paths.world.prices.size
+    for place in places:
+        cell = Cell(place, HORIZON, TEMPLATE)
+        told = {name: null.figures[name][_own(market.candidates, cell, 1)] for name in _NEEDED}
+        occupancy = told["n_events"] * horizon_minutes(HORIZON) / minutes
+        if (
+            told["active_days"] >= bench.thresholds.min_active_days
+            and told["n_eff"] >= bench.thresholds.min_n_eff
+            and occupancy <= bench.bands.max_occupancy
+            and suits(cell)
+        ):
+            return cell
+    raise SpecError(
+        f"Scenario {bench.scenario.name} gives no event type events enough for an edge.",
+        "Give it more days or symbols.",
+        scenario=bench.scenario.name,
+    )
+
+
+_NEEDED = ("n_events", "active_days", "n_eff")
+
+
+def _by_turbulence(market: Market, rows: Ints) -> tuple[Ints, Ints]:
+    """The events that happen in turbulent times, by the pipeline's own regime at t0; the others."""
+    turbulent = market.arrays.regimes["vol_regime"][rows] == TURBULENT
+    return rows[turbulent], rows[~turbulent]
+
+
+def _cell_of(candidate: Candidate) -> Cell:
+    where = candidate.event_type, candidate.bucket.name
+    return Cell(where, candidate.horizon, candidate.template.name)
+
+
+def _own(candidates: Sequence[Candidate], cell: Cell, side: int) -> int:
+    """Place of the candidate that asks of `cell` on `side`. StopIteration if none does."""
+    return next(k for k, c in enumerate(candidates) if c.side == side and _cell_of(c) == cell)
