@@ -1,7 +1,7 @@
 """The `quantlab` command: arguments in, an exit code out. What a command does stands in `commands`.
 
-Belongs here: options, help, and the border where an error becomes one message and a code. Nothing
-heavy is imported before a command runs, so that `--help` is quick.
+Belongs here: options and help. Nothing heavy is imported before a command runs, so that `--help` is
+quick. The border where an error becomes one message and a code is `cli_border`.
 
 Exit codes: 0 every gate passed; 3 a gate is neither PASS nor WAIVED; 2 bad usage, spec or data;
 1 a bug; 130 interrupted.
@@ -9,22 +9,19 @@ Exit codes: 0 every gate passed; 3 a gate is neither PASS nor WAIVED; 2 bad usag
 
 from __future__ import annotations
 
-import errno
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+
+from quantlab_pipeline.cli_border import Border
 
 if TYPE_CHECKING:
     from quantlab_pipeline.commands.adhoc import Folder
     from quantlab_pipeline.commands.session import Session
-
-FULL_DISK = ("No space left on device", "disk is full", "Disk quota exceeded")
 
 
 class Kind(StrEnum):
@@ -64,53 +61,9 @@ def _day(flag: str, words: str) -> Any:
     return typer.Option(flag, metavar="DAY", formats=["%Y-%m-%d"], help=words)
 
 
-class _Border(TyperGroup):
-    """Turns what a command returns into the exit code, and errors into one message each."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            code = super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise _ended("interrupted; run it again to go on where it stopped", 130) from None
-        except Exception as error:
-            told = _told(error)
-            if told is None:
-                raise
-            raise _ended(*told) from None
-        raise typer.Exit(code or 0)
-
-
-def _told(error: Exception) -> tuple[str, int] | None:
-    """What to say of `error` and the code, None for what is not a person's to mend."""
-    from quantlab_pipeline.core.errors import QuantlabError
-
-    if isinstance(error, QuantlabError):
-        code = getattr(error, "code", None)
-        return f"{code + ': ' if code else ''}{error}", error.exit_code
-    if any(_is_full_disk(e) for e in _chain(error)):
-        return "No space left on the disk. Free some (see `quantlab doctor`) and run again.", 2
-    return None
-
-
-def _is_full_disk(error: BaseException) -> bool:
-    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return full or any(sign in str(error) for sign in FULL_DISK)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _ended(message: str, code: int) -> typer.Exit:
-    typer.echo(f"quantlab: {' '.join(message.split())}", err=True)
-    return typer.Exit(code)
-
-
 app = typer.Typer(
     name="quantlab",
-    cls=_Border,
+    cls=Border,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -282,6 +235,31 @@ def zoo(seed: int = 1, json: AsJson = False, project: ProjectRoot = None) -> int
     from quantlab_pipeline.commands.zoo import zoo_command
 
     return zoo_command(_session(project, None), seed, as_json=json)
+
+
+@app.command()
+def calibrate(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A dozen markets: minutes, and wider bands.")
+    ] = False,
+    worlds: Annotated[
+        int | None, typer.Option(min=2, help="Markets to plant in. Default: as gates.yaml says.")
+    ] = None,
+    nonce: Annotated[
+        str | None, typer.Option(metavar="HEX", help="Repeat a run. Default: a fresh one.")
+    ] = None,
+    json: AsJson = False,
+    data: Data = None,
+    project: ProjectRoot = None,
+) -> int:
+    """Try gate V1 on fresh markets whose truth is sealed, and write the certificate.
+
+    Exit code 0: every band holds and every broken rule is refused; 3: not so.
+    """
+    from quantlab_pipeline.commands.calibrate import CalibrateRequest, calibrate_command
+
+    request = CalibrateRequest(quick, worlds, nonce, json)
+    return calibrate_command(_session(project, data), request)
 
 
 @app.command()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from quantlab_pipeline.calibration.certificate.bench import Bench, market_of
-from quantlab_pipeline.calibration.certificate.judging import Answer, Blind
+from quantlab_pipeline.calibration.certificate.judging import Answer, Blind, shown
 from quantlab_pipeline.research.validation.inputs import EventArrays
 from quantlab_pipeline.research.validation.paths import Paths
 
@@ -97,17 +97,17 @@ def _symbols(arrays: EventArrays, which: Ints) -> Paths:
     )
 
 
-def second_venue(bench: Bench, bars: pl.DataFrame, blind: Blind) -> Blind:
+def second_venue(bench: Bench, bars: pl.DataFrame) -> Blind:
     """The market of `bars` with every bar repeated under another name, made by the stages anew.
 
-    `blind` is the market of `bars` itself: the questions stay its own.
+    Free of costs.
     """
     names = [f"{SECOND_VENUE}{s}" for s in bench.symbols]
     again = bars.with_columns(
         pl.col("symbol").replace_strict(dict(zip(bench.symbols, names, strict=True)))
     )
     twice = market_of(bench, pl.concat([bars, again]), (*bench.symbols, *names))
-    return replace(blind, arrays=twice.arrays)
+    return shown(bench, twice.arrays, twice.candidates, free=True)
 
 
 def compare(once: Answer, twice: Answer) -> Changed:
@@ -117,11 +117,11 @@ def compare(once: Answer, twice: Answer) -> Changed:
     if not np.array_equal(tested, np.isfinite(twice.z)):
         return Changed(int(tested.sum()), np.inf, np.inf, tested.size, np.inf)
     dz = [np.abs(figures[name] - other[name])[tested] for name in ("z_raw", "z_contrast")]
-    n = figures["n_events"][tested]
-    measured = other["z_naive"][tested] / figures["z_naive"][tested]
+    several = tested & (figures["n_events"] > 2)
+    n = figures["n_events"][several]
+    measured = other["z_naive"][several] / figures["z_naive"][several]
     # Bessel's correction makes it a little more than the root of two.
-    expected = np.sqrt((2.0 * n - 1.0) / (n - 1.0))
-    naive = np.abs(measured / expected - 1.0)[n > 2]
+    naive = np.abs(measured / np.sqrt((2.0 * n - 1.0) / (n - 1.0)) - 1.0)
     differ = sum(a != b for a, b in zip(once.status, twice.status, strict=True))
     return Changed(
         int(tested.sum()),

@@ -109,24 +109,28 @@ def contrast_missing(view: CellView) -> Sums:
 
 
 def training_mean(view: CellView) -> Sums:
-    """Instead of the contrast: each symbol's mean return of the window's first quarter subtracted,
-    as if it were known without error.
+    """In the contrast's place: each symbol's mean return of the window's first quarter is
+    subtracted, as if it were known without error.
     """
-    returns = view.arrays.paths.world.returns
-    learned = returns[:, : int(TRAINING_SHARE * returns.shape[1])].mean(axis=1)
-    held = np.bincount(
-        view.arrays.symbol[view.rows],
-        weights=view.sign * view.minutes,
-        minlength=returns.shape[0],
-    )
-    moved = _moved(view.sums, -float(held @ learned)).total
-    return replace(
-        view.sums,
-        total=moved,
-        contrast_total=moved,
-        contrast_variance=view.sums.variance,
-        kept=1.0,
-    )
+    n = view.arrays.paths.world.returns.shape[1]
+    return _less_a_mean(view, int(TRAINING_SHARE * n))
+
+
+def in_sample_mean(view: CellView) -> Sums:
+    """In the contrast's place: each symbol's mean return of the whole window is subtracted, as if
+    the events had no part in it.
+    """
+    return _less_a_mean(view, view.arrays.paths.world.returns.shape[1])
+
+
+def _less_a_mean(view: CellView, minutes: int) -> Sums:
+    """The raw sum less what each symbol's mean return over the first `minutes` would earn."""
+    learned = view.arrays.paths.world.returns[:, :minutes].mean(axis=1)
+    symbol, held = view.arrays.symbol[view.rows], view.sign * view.minutes
+    by_symbol = np.bincount(symbol, weights=held, minlength=learned.size)
+    sums = view.sums
+    left = sums.total - float(by_symbol @ learned)
+    return replace(sums, contrast_total=left, contrast_variance=sums.variance, kept=1.0)
 
 
 def _with_variance(view: CellView, variance: float) -> Sums:
@@ -212,10 +216,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("sign_flipped", "Longs counted as shorts.", ("PT-02", "PT-03"), sign_flipped),
     Mutant("naive_mde", "n_eff is n.", ("PT-03",), misreports=naive_mde),
     Mutant("contrast_missing", "The raw statistic alone.", ("PT-05",), contrast_missing),
-    Mutant(
-        "training_mean",
-        "A mean subtracted in the contrast's place.",
-        ("PT-01", "PT-05"),
-        training_mean,
-    ),
+    Mutant("training_mean", "A training mean in the contrast's place.", ("PT-05",), training_mean),
+    Mutant("in_sample_mean", "A mean of the sample in its place.", ("PT-01",), in_sample_mean),
 )

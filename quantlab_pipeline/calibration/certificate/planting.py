@@ -25,7 +25,9 @@ from quantlab_pipeline.simulation.prices import PriceGrid
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 BPS = 1e4
+ROUNDING_BPS = 1e-9
 UNIT_BPS = 1.0
 """Drift by which one learns what a drift does to a candidate."""
 
@@ -46,14 +48,26 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What K candidates truly gain per event before costs, bps, NaN without events.
+    """What K candidates truly gain and cost per event, bps, NaN without events.
 
-    `raw` float64[K] is the mean expected return of the events; `contrast` what is left of it
-    against the mean position of each symbol, which is all that the contrast can see.
+    `raw` float64[K] is the mean expected return of the events before costs; `contrast` what is left
+    of it against the mean position of each symbol, which is all that the contrast can see; `cost`
+    the mean cost of these events.
     """
 
     raw: Floats
     contrast: Floats
+    cost: Floats
+
+    @property
+    def net(self) -> Floats:
+        """What is left of `raw` after costs."""
+        return self.raw - self.cost
+
+    @property
+    def truly_null(self) -> BoolArray:
+        """Candidates whose net effect, raw or contrast, is not above zero."""
+        return np.minimum(self.raw, self.contrast) - self.cost <= ROUNDING_BPS
 
 
 def drifted(market: Market, family: CandidateFamily, drift: Floats) -> Market:
@@ -93,9 +107,9 @@ def edge_drift(arrays: EventArrays, rows: Ints, minutes: int, bps: float) -> Flo
 def true_effects(
     arrays: EventArrays, family: CandidateFamily, candidates: Sequence[Candidate], drift: Floats
 ) -> Effects:
-    """The true gross effect of each of `candidates` under `drift`."""
+    """What each of `candidates` truly gains under `drift`, and what it costs in `arrays`."""
     along = _running(np.log1p(drift)), _running(drift)
-    out = Effects(*np.full((2, len(candidates)), np.nan))
+    out = Effects(*np.full((3, len(candidates)), np.nan))
     for k, candidate in enumerate(candidates):
         bucket = candidate.event_type, candidate.bucket.name
         cell = Cell(bucket, candidate.horizon, candidate.template.name)
@@ -104,6 +118,8 @@ def true_effects(
             sign = candidate.side * arrays.signs[cell.template][rows]
             found = _effect(arrays, rows, sign, horizon_minutes(cell.horizon), *along)
             out.raw[k], out.contrast[k] = found
+            h = family.horizons.index(cell.horizon)
+            out.cost[k] = arrays.costs.total[h, rows].mean()
     return out
 
 

@@ -32,12 +32,13 @@ from quantlab_pipeline.calibration.certificate.judging import (
 )
 from quantlab_pipeline.calibration.certificate.mutants import CONTROL, MUTANTS
 from quantlab_pipeline.calibration.certificate.mutation import mutate
-from quantlab_pipeline.calibration.certificate.secrets import Secret
+from quantlab_pipeline.calibration.certificate.sealing import Secret
 from quantlab_pipeline.calibration.certificate.shapes import (
     Planted,
     Shape,
     asked_alone,
     drift_shape,
+    mde_question,
     mde_shape,
     null_shape,
     planted_shapes,
@@ -49,6 +50,9 @@ from quantlab_pipeline.research.validation.spec import horizon_minutes
 
 Floats = npt.NDArray[np.float64]
 RULES = (CONTROL, *MUTANTS)
+EVERYWHERE = "all"
+"""The bucket whose questions mutants are asked: with most events, and so with most overlap."""
+
 Words = tuple[str, str, str, str, int]
 """Event type, bucket, horizon, template and side of a question."""
 
@@ -110,8 +114,10 @@ def play_size(bench: Bench, seed: int) -> dict[str, Floats]:
 def _shapes(bench: Bench, market: Market, secret: Secret, null: Answer) -> dict[str, Shape]:
     made = planted_shapes(bench, market, secret, null)
     made["drift"] = drift_shape(bench, market)
-    mde = mde_shape(bench, market, secret, null, null)
-    return made | ({} if mde is None else {"mde": mde}) | regime_shapes(bench, market, secret, null)
+    asked = mde_question(bench, market, secret, null)
+    mde = mde_shape(bench, market, asked, float(null.figures["mde80_bps"][asked]))
+    assert mde is not None
+    return made | {"mde": mde} | regime_shapes(bench, market, secret, null)
 
 
 def _played(
@@ -177,7 +183,7 @@ def _copies(
     def told(blind: Blind) -> Answer:
         return answer_of(bench, measure(bench, blind))
 
-    planted, null = shapes["planted"].blind, shapes["null"].blind
+    planted = shapes["planted"].blind
     one = only_symbol(planted.arrays, secret.number % len(bench.symbols))
     single, twice = (
         Blind(arrays, planted.candidates, planted.costs) for arrays in (one, copied(one))
@@ -186,7 +192,7 @@ def _copies(
     return {
         "every_symbol": compare(answers["planted"], told(whole)),
         "one_symbol": compare(told(single), told(twice)),
-        "second_venue": compare(answers["null"], told(second_venue(bench, bars, null))),
+        "second_venue": compare(answers["null"], told(second_venue(bench, bars))),
     }
 
 
@@ -194,18 +200,15 @@ def _broken(
     bench: Bench, market: Market, secret: Secret, shapes: Mapping[str, Shape], null: Answer
 ) -> dict[str, Played]:
     """What every broken rule says of the market, by its name, each shape under its plain name."""
-    planted = shapes["planted"]
-    near = _near(planted)
+    every = [k for k, c in enumerate(market.candidates) if c.bucket.name == EVERYWHERE]
     asked = {
-        "null": shapes["null"],
-        "planted": asked_alone(planted, near),
-        "drift": shapes["drift"],
+        "null": asked_alone(shapes["null"], every),
+        "planted": asked_alone(shapes["planted"], _near(shapes["planted"])),
+        "drift": asked_alone(shapes["drift"], every),
     }
-    told = {
-        name: mutate(bench, shape.blind, measure(bench, shape.blind), RULES)
-        for name, shape in asked.items()
-    }
-    mde = _mde(bench, market, secret, null, told["null"])
+    told = {name: _all_rules(bench, shape.blind) for name, shape in asked.items()}
+    question = mde_question(bench, market, secret, null)
+    mde = _broken_mde(bench, market, shapes["null"], question)
     copies = _broken_copies(bench, asked["planted"], told["planted"])
     made = {}
     for rule in RULES:
@@ -218,6 +221,10 @@ def _broken(
     return made
 
 
+def _all_rules(bench: Bench, blind: Blind) -> dict[str, Answer]:
+    return mutate(bench, blind, measure(bench, blind), RULES)
+
+
 def _near(planted: Shape) -> list[int]:
     """The questions of the planted event type and bucket."""
     asked = planted.blind.candidates
@@ -227,26 +234,26 @@ def _near(planted: Shape) -> list[int]:
     return [k for k, c in enumerate(asked) if (c.event_type, c.bucket.name) == where]
 
 
-def _mde(
-    bench: Bench, market: Market, secret: Secret, null: Answer, told: Mapping[str, Answer]
+def _broken_mde(
+    bench: Bench, market: Market, null: Shape, question: int
 ) -> dict[str, tuple[Shape, Answer]]:
     """Each broken rule on a market with an edge of the MDE80 that it reported itself, if it did."""
+    reported = _all_rules(bench, asked_alone(null, [question]).blind)
     made: dict[str, tuple[Shape, Answer]] = {}
     known: dict[float, tuple[Shape, dict[str, Answer]]] = {}
     for rule in RULES:
-        shape = mde_shape(bench, market, secret, null, told[rule.name])
+        size = float(reported[rule.name].figures["mde80_bps"][0])
+        shape = mde_shape(bench, market, question, size)
         if shape is None:
             continue
-        if shape.truth.bps not in known:
-            answers = mutate(bench, shape.blind, measure(bench, shape.blind), RULES)
-            known[shape.truth.bps] = shape, answers
-        same, answers = known[shape.truth.bps]
-        made[rule.name] = same, answers[rule.name]
+        if size not in known:
+            known[size] = shape, _all_rules(bench, shape.blind)
+        made[rule.name] = known[size][0], known[size][1][rule.name]
     return made
 
 
 def _broken_copies(bench: Bench, planted: Shape, once: Mapping[str, Answer]) -> dict[str, Changed]:
     blind = planted.blind
     twice = Blind(copied(blind.arrays), blind.candidates, blind.costs)
-    again = mutate(bench, twice, measure(bench, twice), RULES)
+    again = _all_rules(bench, twice)
     return {rule.name: compare(once[rule.name], again[rule.name]) for rule in RULES}

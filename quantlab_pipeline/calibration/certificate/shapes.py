@@ -24,7 +24,7 @@ from quantlab_pipeline.calibration.certificate.planting import (
     size_for_shift,
     true_effects,
 )
-from quantlab_pipeline.calibration.certificate.secrets import HORIZON, TEMPLATE, Secret
+from quantlab_pipeline.calibration.certificate.sealing import HORIZON, TEMPLATE, Secret
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.research.validation.family import Candidate
 from quantlab_pipeline.research.validation.slices import days_of
@@ -80,27 +80,29 @@ def planted_shapes(bench: Bench, market: Market, secret: Secret, null: Answer) -
     size = size_for_shift(market, bench.family, cell, side, rows, bench.bands.shift_se)
     drift = edge_drift(market.arrays, rows, horizon_minutes(HORIZON), side * size)
     own = _own(market.candidates, cell, side)
-    made = _whole(bench, market, drift, own, side * size, free=False)
-    free = shown(bench, made.blind.arrays, market.candidates, free=True)
-    return {"planted": made, "planted_free": replace(made, blind=free)}
+    return {
+        name: _whole(bench, market, drift, own, side * size, free=free)
+        for name, free in (("planted", False), ("planted_free", True))
+    }
 
 
-def mde_shape(
-    bench: Bench, market: Market, secret: Secret, null: Answer, reported: Answer
-) -> Shape | None:
-    """The market with an edge of the MDE80 that `reported` told of the untouched one, or None.
-
-    Free of costs, and asked of the cell alone. None where no MDE is told.
-    """
+def mde_question(bench: Bench, market: Market, secret: Secret, null: Answer) -> int:
+    """Place of the candidate that is to be given its own MDE80. SpecError as `planted_shapes`."""
     cell = _first(bench, market, null, secret.mde, lambda _: True)
-    side = secret.sides["mde"]
-    own = _own(market.candidates, cell, side)
-    size = float(reported.figures["mde80_bps"][own])
-    if not 0.0 < size < np.inf:
+    return _own(market.candidates, cell, secret.sides["mde"])
+
+
+def mde_shape(bench: Bench, market: Market, question: int, mde80_bps: float) -> Shape | None:
+    """The market with an edge of the reported `mde80_bps`, free of costs, asked of the cell alone.
+
+    None where no MDE was told.
+    """
+    if not 0.0 < mde80_bps < np.inf:
         return None
-    return _cell(
-        bench, market, cell, side, cell.events(market.arrays, bench.family), size, free=True
-    )
+    asked = market.candidates[question]
+    cell = _cell_of(asked)
+    rows = cell.events(market.arrays, bench.family)
+    return _cell(bench, market, cell, asked.side, rows, mde80_bps, free=True)
 
 
 def regime_shapes(bench: Bench, market: Market, secret: Secret, null: Answer) -> dict[str, Shape]:
@@ -130,7 +132,10 @@ def regime_shapes(bench: Bench, market: Market, secret: Secret, null: Answer) ->
 def asked_alone(shape: Shape, which: Sequence[int]) -> Shape:
     """The same shape with some of its questions only; its own must be among them, if it has one."""
     truth, picked = shape.truth, np.array(which, dtype=np.int64)
-    effects = Effects(truth.effects.raw[picked], truth.effects.contrast[picked])
+    all_effects = truth.effects
+    effects = Effects(
+        all_effects.raw[picked], all_effects.contrast[picked], all_effects.cost[picked]
+    )
     own = None if truth.own is None else list(which).index(truth.own)
     asked = tuple(shape.blind.candidates[k] for k in which)
     return Shape(replace(shape.blind, candidates=asked), replace(truth, own=own, effects=effects))
@@ -140,8 +145,8 @@ def _whole(
     bench: Bench, market: Market, drift: Floats, own: int | None, bps: float, *, free: bool
 ) -> Shape:
     made = drifted(market, bench.family, drift)
-    effects = true_effects(made.arrays, bench.family, market.candidates, drift)
     blind = shown(bench, made.arrays, market.candidates, free=free)
+    effects = true_effects(blind.arrays, bench.family, market.candidates, drift)
     return Shape(blind, Planted(own, bps, effects))
 
 
