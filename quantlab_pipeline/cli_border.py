@@ -20,6 +20,7 @@ class Border(TyperGroup):
     """Turns what a command returns into the exit code, and errors into one message each."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Run the command and exit with what it returns, or with an error's own code."""
         try:
             code = super().invoke(ctx)
         except KeyboardInterrupt:

@@ -15,11 +15,12 @@ from quantlab_pipeline.calibration.certificate.bench import Bench
 from quantlab_pipeline.calibration.certificate.certify import Fate, Run
 from quantlab_pipeline.calibration.certificate.grading import Case, is_covered, is_found
 from quantlab_pipeline.calibration.certificate.limits import Held, interval95
+from quantlab_pipeline.calibration.certificate.sealing import MDE_HORIZONS
 from quantlab_pipeline.calibration.certificate.sizes import Size
 from quantlab_pipeline.research.validation.multiplicity import first_step_z
 
 FORMAT = 1
-EDGES = ("planted", "mde", "regime", "twin")
+EDGES = ("planted", *MDE_HORIZONS, "regime", "twin")
 
 
 def document_of(bench: Bench, run: Run) -> dict[str, Any]:

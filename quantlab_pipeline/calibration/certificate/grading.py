@@ -23,6 +23,7 @@ from quantlab_pipeline.calibration.certificate.limits import (
     share_limits,
 )
 from quantlab_pipeline.calibration.certificate.rounds import Played, Words
+from quantlab_pipeline.calibration.certificate.sealing import MDE_HORIZONS
 from quantlab_pipeline.calibration.certificate.shapes import Planted
 from quantlab_pipeline.calibration.certificate.sizes import (
     Size,
@@ -104,7 +105,7 @@ def grade(
         _identity(played),
         *_power(bench, cases),
         *_false_discoveries(bench, cases),
-        *_mde(bench, cases.get("mde", ())),
+        *(_mde(bench, cases.get(shape, ()), shape) for shape in MDE_HORIZONS),
         *_copies(bench, played),
         *_drift(bench, cases),
         *hold_sizes(bench, [s for s in drift_sizes if s.level in bench.bands.mean_levels], "PT-05"),
@@ -241,13 +242,13 @@ def _false_discoveries(bench: Bench, cases: Cases) -> list[Held]:
     return out
 
 
-def _mde(bench: Bench, cases: Sequence[Case]) -> list[Held]:
+def _mde(bench: Bench, cases: Sequence[Case], shape: str) -> Held:
     """The smaller z of an edge of the reported MDE80 reaches the first step's."""
     bands = bench.bands
     z_first = first_step_z(bench.thresholds.q, bands.m_budget)
     reached = [bool(case.answer.z[case.own] >= z_first) for case in cases]
-    name = "z reaches the first step at MDE80"
-    return [_share("PT-03", name, reached, bands.mde_power, bands.false_alarm)]
+    name = f"z reaches the first step at MDE80, {MDE_HORIZONS[shape]}"
+    return _share("PT-03", name, reached, bands.mde_power, bands.false_alarm)
 
 
 def _copies(bench: Bench, played: Sequence[Played]) -> list[Held]:
@@ -277,7 +278,7 @@ def _drift(bench: Bench, cases: Cases) -> list[Held]:
         "PT-05", "shift of the raw z, 24h", float(np.mean(moved)), bench.bands.drift_min_shift,
         None, len(moved),
     )  # fmt: skip
-    return [*_no_pass(bench, cases["drift"], "PT-05")[:1], shift]
+    return [*_no_pass(bench, cases["drift"], "PT-05"), shift]
 
 
 def _raw_of_a_day(case: Case) -> Floats:

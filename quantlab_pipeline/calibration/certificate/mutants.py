@@ -17,11 +17,12 @@ import numpy as np
 from quantlab_pipeline.calibration.certificate.bench import Bench
 from quantlab_pipeline.calibration.certificate.cell_view import CellView, Sums
 from quantlab_pipeline.calibration.certificate.judging import Rows
+from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.research.validation.cells import POWER_Z
 from quantlab_pipeline.research.validation.evaluate import judge_rows
 
 LOOKS_SIGNIFICANT = 0.05
-TRAINING_SHARE = 0.25
+TRAINING_DAYS = 7
 LOOK_AHEAD_MIN = 2
 
 Wrong = Callable[[CellView], Sums]
@@ -109,11 +110,10 @@ def contrast_missing(view: CellView) -> Sums:
 
 
 def training_mean(view: CellView) -> Sums:
-    """In the contrast's place: each symbol's mean return of the window's first quarter is
-    subtracted, as if it were known without error.
+    """In the contrast's place: each symbol's mean return of the first week is subtracted, as if it
+    were known without error.
     """
-    n = view.arrays.paths.world.returns.shape[1]
-    return _less_a_mean(view, int(TRAINING_SHARE * n))
+    return _less_a_mean(view, TRAINING_DAYS * DAY_MINUTES)
 
 
 def in_sample_mean(view: CellView) -> Sums:
@@ -217,5 +217,5 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("naive_mde", "n_eff is n.", ("PT-03",), misreports=naive_mde),
     Mutant("contrast_missing", "The raw statistic alone.", ("PT-05",), contrast_missing),
     Mutant("training_mean", "A training mean in the contrast's place.", ("PT-05",), training_mean),
-    Mutant("in_sample_mean", "A mean of the sample in its place.", ("PT-01",), in_sample_mean),
+    Mutant("in_sample_mean", "A mean of the sample in its place.", ("PT-03",), in_sample_mean),
 )

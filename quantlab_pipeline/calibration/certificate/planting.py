@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 BPS = 1e4
-ROUNDING_BPS = 1e-9
+ROUNDING_BPS = 1e-6
 UNIT_BPS = 1.0
 """Drift by which one learns what a drift does to a candidate."""
 
@@ -87,8 +88,10 @@ def no_drift(arrays: EventArrays) -> Floats:
 
 
 def even_drift(arrays: EventArrays, bps_day: float) -> Floats:
-    """The same drift in every minute of every symbol."""
-    return np.full_like(arrays.paths.world.prices, bps_day / BPS / DAY_MINUTES)
+    """The same drift in every minute of every symbol; the first has no return."""
+    drift = np.full_like(arrays.paths.world.prices, bps_day / BPS / DAY_MINUTES)
+    drift[:, 0] = 0.0
+    return drift
 
 
 def edge_drift(arrays: EventArrays, rows: Ints, minutes: int, bps: float) -> Floats:
@@ -108,7 +111,7 @@ def true_effects(
     arrays: EventArrays, family: CandidateFamily, candidates: Sequence[Candidate], drift: Floats
 ) -> Effects:
     """What each of `candidates` truly gains under `drift`, and what it costs in `arrays`."""
-    along = _running(np.log1p(drift)), _running(drift)
+    along = _along(drift)
     out = Effects(*np.full((3, len(candidates)), np.nan))
     for k, candidate in enumerate(candidates):
         bucket = candidate.event_type, candidate.bucket.name
@@ -116,27 +119,44 @@ def true_effects(
         rows = cell.events(arrays, family)
         if rows.size:
             sign = candidate.side * arrays.signs[cell.template][rows]
-            found = _effect(arrays, rows, sign, horizon_minutes(cell.horizon), *along)
+            found = _effect(arrays, rows, sign, horizon_minutes(cell.horizon), along)
             out.raw[k], out.contrast[k] = found
             h = family.horizons.index(cell.horizon)
             out.cost[k] = arrays.costs.total[h, rows].mean()
     return out
 
 
+class _Along(NamedTuple):
+    """A drift summed along the minutes, float64[I, T] each but the last: its log, the wealth that
+    it makes of one, that wealth summed, and the drift of all minutes, float64[I].
+    """
+
+    log: Floats
+    wealth: Floats
+    held: Floats
+    total: Floats
+
+
+def _along(drift: Floats) -> _Along:
+    log = np.cumsum(np.log1p(drift), axis=1)
+    wealth = np.exp(log)
+    return _Along(log, wealth, np.cumsum(wealth, axis=1), drift.sum(axis=1))
+
+
 def _effect(
-    arrays: EventArrays, rows: Ints, sign: Floats, minutes: int, log_drift: Floats, drift: Floats
+    arrays: EventArrays, rows: Ints, sign: Floats, minutes: int, along: _Along
 ) -> tuple[float, float]:
-    """Per event: the compounded drift in its window; and the drift less the mean position's."""
+    """Per event: the compounded drift in its window; and the drift less the mean position's.
+
+    A position is worth what its drift has made of it, as the estimator's weights are.
+    """
     i, start = arrays.symbol[rows], arrays.entry[rows]
-    gain = np.expm1(log_drift[i, start + minutes] - log_drift[i, start])
-    raw = float(np.dot(sign, gain))
-    held = np.bincount(i, weights=sign * minutes, minlength=drift.shape[0])
-    always = float(np.dot(held / arrays.paths.world.n_minutes, drift[:, -1]))
+    end = start + minutes
+    raw = float(np.dot(sign, np.expm1(along.log[i, end] - along.log[i, start])))
+    worth = along.held[i, end - 1] - along.held[i, start] + along.wealth[i, start]
+    held = np.bincount(i, weights=sign * worth / along.wealth[i, start], minlength=len(along.total))
+    always = float(np.dot(held / arrays.paths.world.n_minutes, along.total))
     return BPS * raw / rows.size, BPS * (raw - always) / rows.size
-
-
-def _running(values: Floats) -> Floats:
-    return np.cumsum(values, axis=1)
 
 
 def size_for_shift(
@@ -157,8 +177,7 @@ def size_for_shift(
     events = kernel_events(arrays, chosen, sign)
     sums = calendar_sums(events, minutes, arrays.paths.world, y, np.empty_like(y))
     cost = float(arrays.costs.total[h, chosen].sum()) / BPS
-    drift = edge_drift(arrays, rows, minutes, UNIT_BPS)
-    along = _running(np.log1p(drift)), _running(drift)
-    unit = np.abs(_effect(arrays, chosen, side * sign, minutes, *along)) * chosen.size / BPS
+    along = _along(edge_drift(arrays, rows, minutes, UNIT_BPS))
+    unit = np.abs(_effect(arrays, chosen, side * sign, minutes, along)) * chosen.size / BPS
     needed = shift_se * np.sqrt((sums.variance, sums.contrast_variance)) + cost
     return float(UNIT_BPS * np.max(needed / unit))

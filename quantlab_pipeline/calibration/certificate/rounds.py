@@ -22,7 +22,6 @@ from quantlab_pipeline.calibration.certificate.copies import (
     second_venue,
 )
 from quantlab_pipeline.calibration.certificate.judging import (
-    NO_SLICES,
     Answer,
     Blind,
     answer_of,
@@ -38,7 +37,7 @@ from quantlab_pipeline.calibration.certificate.shapes import (
     Shape,
     asked_alone,
     drift_shape,
-    mde_question,
+    mde_questions,
     mde_shape,
     null_shape,
     planted_shapes,
@@ -107,17 +106,18 @@ def play(bench: Bench, secret: Secret, *, copy: bool, mutants: bool) -> Round:
 def play_size(bench: Bench, seed: int) -> dict[str, Floats]:
     """Figures of the whole family on a null market free of costs, without a look at slices."""
     market = market_of(bench, fresh_bars(bench, seed), bench.symbols)
-    blind = shown(bench, market.arrays, market.candidates, free=True)
-    return figures_of(measure(bench, blind, bench.thresholds.model_copy(update=NO_SLICES)))
+    blind = shown(bench, market.arrays, market.candidates, free=True, sliced=False)
+    return figures_of(measure(bench, blind))
 
 
 def _shapes(bench: Bench, market: Market, secret: Secret, null: Answer) -> dict[str, Shape]:
     made = planted_shapes(bench, market, secret, null)
     made["drift"] = drift_shape(bench, market)
-    asked = mde_question(bench, market, secret, null)
-    mde = mde_shape(bench, market, asked, float(null.figures["mde80_bps"][asked]))
-    assert mde is not None
-    return made | {"mde": mde} | regime_shapes(bench, market, secret, null)
+    for name, asked in mde_questions(bench, market, secret, null).items():
+        shape = mde_shape(bench, market, asked, float(null.figures["mde80_bps"][asked]))
+        assert shape is not None
+        made[name] = shape
+    return made | regime_shapes(bench, market, secret, null)
 
 
 def _played(
@@ -207,15 +207,18 @@ def _broken(
         "drift": asked_alone(shapes["drift"], every),
     }
     told = {name: _all_rules(bench, shape.blind) for name, shape in asked.items()}
-    question = mde_question(bench, market, secret, null)
-    mde = _broken_mde(bench, market, shapes["null"], question)
+    mde = {
+        name: _broken_mde(bench, market, shapes["null"], question)
+        for name, question in mde_questions(bench, market, secret, null).items()
+    }
     copies = _broken_copies(bench, asked["planted"], told["planted"])
     made = {}
     for rule in RULES:
         answers = {name: told[name][rule.name] for name in asked}
         own = dict(asked)
-        if rule.name in mde:
-            own["mde"], answers["mde"] = mde[rule.name]
+        for name, told_of in mde.items():
+            if rule.name in told_of:
+                own[name], answers[name] = told_of[rule.name]
         plain = {name: name for name in own}
         made[rule.name] = _played(bench, plain, own, answers, {"every_symbol": copies[rule.name]})
     return made

@@ -19,16 +19,23 @@ from quantlab_pipeline.core.seeds import child_seed, generator
 from quantlab_pipeline.research.validation.bands import CalibrationBands
 
 HORIZON = "1h"
-"""Every edge lasts one hour after its entry."""
+"""How long an edge lasts after its entry, but for those of `MDE_HORIZONS`."""
+
+MDE_HORIZONS = {"mde": HORIZON, "mde_day": "24h"}
+"""Edges of the reported MDE80: over an hour, and over a day, where events overlap and the contrast
+keeps little of an effect."""
 
 TEMPLATE = "directional"
 BUCKETS = ("all", "vol_high", "liq_low")
-"""Buckets that an edge may be planted in; which of them have events enough, a market shows."""
+IN_BUCKETS = ("power", "mde")
+"""Buckets that these edges may be planted in; which of them have events enough, a market shows. The
+others are planted in all of a type's events."""
 
 MIN_NONCE = 16
 _HEX = frozenset("0123456789abcdef")
 
-SHOWN = ("null", "planted", "planted_free", "drift", "mde", "regime", "twin")
+SHOWN = ("null", "planted", "planted_free", "drift", *MDE_HORIZONS, "regime", "twin")
+EDGES = ("power", *MDE_HORIZONS, "regime")
 """The shapes in which a market is shown: untouched and free of costs; with an edge; the same free
 of costs; with a drift that is no edge; with an edge of the reported MDE; with an edge in turbulent
 markets alone; with the same edge everywhere."""
@@ -67,16 +74,14 @@ class Plan:
 class Secret:
     """The truth of one market before it is drawn: its seed, and where and to which side edges go.
 
-    `names` maps a shape to the random name under which it is shown. `power`, `mde` and `regime`
-    list (event type, bucket) in the order of preference: the first with events enough is planted.
+    `names` maps a shape to the random name under which it is shown. `places` lists for each of
+    `EDGES` (event type, bucket) in the order of preference: the first with events enough is taken.
     """
 
     number: int
     seed: int
     names: Mapping[str, str]
-    power: tuple[tuple[str, str], ...]
-    mde: tuple[tuple[str, str], ...]
-    regime: tuple[tuple[str, str], ...]
+    places: Mapping[str, tuple[tuple[str, str], ...]]
     sides: Mapping[str, int]
 
 
@@ -143,16 +148,9 @@ def _secret(code: str, nonce: str, number: int) -> Secret:
     every = [(name, bucket) for name in EVENT_TYPES for bucket in BUCKETS]
     whole = [(name, "all") for name in EVENT_TYPES]
     draw = generator(seed, "sides")
-    sides = {edge: int(draw.integers(2)) * 2 - 1 for edge in ("power", "mde", "regime")}
-    return Secret(
-        number=number,
-        seed=seed,
-        names=names,
-        power=_shuffled(seed, "power", every),
-        mde=_shuffled(seed, "mde", every),
-        regime=_shuffled(seed, "regime", whole),
-        sides=sides,
-    )
+    sides = {edge: int(draw.integers(2)) * 2 - 1 for edge in EDGES}
+    places = {edge: _shuffled(seed, edge, every if edge in IN_BUCKETS else whole) for edge in EDGES}
+    return Secret(number, seed, names, places, sides)
 
 
 def _shuffled(
@@ -163,8 +161,8 @@ def _shuffled(
 
 
 def _opened(raw: dict[str, Any]) -> Secret:
-    places = {edge: _pairs(raw[edge]) for edge in ("power", "mde", "regime")}
-    return Secret(**{**raw, **places})
+    places = {edge: _pairs(listed) for edge, listed in raw["places"].items()}
+    return Secret(**{**raw, "places": places})
 
 
 def _pairs(raw: list[list[str]]) -> tuple[tuple[str, str], ...]:

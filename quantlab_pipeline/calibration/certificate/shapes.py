@@ -24,7 +24,12 @@ from quantlab_pipeline.calibration.certificate.planting import (
     size_for_shift,
     true_effects,
 )
-from quantlab_pipeline.calibration.certificate.sealing import HORIZON, TEMPLATE, Secret
+from quantlab_pipeline.calibration.certificate.sealing import (
+    HORIZON,
+    MDE_HORIZONS,
+    TEMPLATE,
+    Secret,
+)
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.research.validation.family import Candidate
 from quantlab_pipeline.research.validation.slices import days_of
@@ -66,7 +71,8 @@ def null_shape(bench: Bench, market: Market) -> Shape:
 def drift_shape(bench: Bench, market: Market) -> Shape:
     """The market with the same drift in every symbol and minute, free of costs: no edge."""
     bps = bench.bands.drift_bps_day
-    return _whole(bench, market, even_drift(market.arrays, bps), None, bps, free=True)
+    drift = even_drift(market.arrays, bps)
+    return _whole(bench, market, drift, None, bps, free=True, sliced=False)
 
 
 def planted_shapes(bench: Bench, market: Market, secret: Secret, null: Answer) -> dict[str, Shape]:
@@ -75,21 +81,30 @@ def planted_shapes(bench: Bench, market: Market, secret: Secret, null: Answer) -
     `null` is the answer to the untouched market, free of costs. SpecError if no cell has events
     enough, which a scenario of too few days or symbols may cause.
     """
-    cell = _first(bench, market, null, secret.power, lambda _: True)
+    cell = _first(bench, market, null, secret.places["power"], lambda _: True)
     side, rows = secret.sides["power"], cell.events(market.arrays, bench.family)
     size = size_for_shift(market, bench.family, cell, side, rows, bench.bands.shift_se)
     drift = edge_drift(market.arrays, rows, horizon_minutes(HORIZON), side * size)
     own = _own(market.candidates, cell, side)
     return {
-        name: _whole(bench, market, drift, own, side * size, free=free)
+        name: _whole(bench, market, drift, own, side * size, free=free, sliced=not free)
         for name, free in (("planted", False), ("planted_free", True))
     }
 
 
-def mde_question(bench: Bench, market: Market, secret: Secret, null: Answer) -> int:
-    """Place of the candidate that is to be given its own MDE80. SpecError as `planted_shapes`."""
-    cell = _first(bench, market, null, secret.mde, lambda _: True)
-    return _own(market.candidates, cell, secret.sides["mde"])
+def mde_questions(bench: Bench, market: Market, secret: Secret, null: Answer) -> dict[str, int]:
+    """Places of the candidates that are to be given their own MDE80, by the shape's name.
+
+    SpecError as `planted_shapes`.
+    """
+    return {
+        shape: _own(
+            market.candidates,
+            _first(bench, market, null, secret.places[shape], lambda _: True, horizon),
+            secret.sides[shape],
+        )
+        for shape, horizon in MDE_HORIZONS.items()
+    }
 
 
 def mde_shape(bench: Bench, market: Market, question: int, mde80_bps: float) -> Shape | None:
@@ -120,7 +135,7 @@ def regime_shapes(bench: Bench, market: Market, secret: Secret, null: Answer) ->
             for part in _by_turbulence(market, rows)
         )
 
-    cell = _first(bench, market, null, secret.regime, in_both)
+    cell = _first(bench, market, null, secret.places["regime"], in_both)
     side, rows = secret.sides["regime"], cell.events(arrays, family)
     made = {}
     for name, members in (("regime", _by_turbulence(market, rows)[0]), ("twin", rows)):
@@ -142,10 +157,17 @@ def asked_alone(shape: Shape, which: Sequence[int]) -> Shape:
 
 
 def _whole(
-    bench: Bench, market: Market, drift: Floats, own: int | None, bps: float, *, free: bool
+    bench: Bench,
+    market: Market,
+    drift: Floats,
+    own: int | None,
+    bps: float,
+    *,
+    free: bool,
+    sliced: bool = True,
 ) -> Shape:
     made = drifted(market, bench.family, drift)
-    blind = shown(bench, made.arrays, market.candidates, free=free)
+    blind = shown(bench, made.arrays, market.candidates, free=free, sliced=sliced)
     effects = true_effects(blind.arrays, bench.family, market.candidates, drift)
     return Shape(blind, Planted(own, bps, effects))
 
@@ -155,7 +177,7 @@ def _cell(
 ) -> Shape:
     """Both sides of one cell, with an edge of `size` bps after the events `rows`."""
     asked = tuple(c for c in market.candidates if _cell_of(c) == cell)
-    drift = edge_drift(market.arrays, rows, horizon_minutes(HORIZON), side * size)
+    drift = edge_drift(market.arrays, rows, horizon_minutes(cell.horizon), side * size)
     part = Market(market.arrays, asked)
     return _whole(bench, part, drift, _own(asked, cell, side), side * size, free=free)
 
@@ -166,17 +188,21 @@ def _first(
     null: Answer,
     places: Sequence[tuple[str, str]],
     suits: Callable[[Cell], bool],
+    horizon: str = HORIZON,
 ) -> Cell:
-    """The first of `places` whose cell could pass V1 at all, is not always on, and `suits`."""
+    """The first of `places` whose cell could pass V1 at all, is not always on, and `suits`.
+
+    Over a day an event type is nearly always on: there it may be.
+    """
     minutes = market.arrays.paths.world.prices.size
     for place in places:
-        cell = Cell(place, HORIZON, TEMPLATE)
+        cell = Cell(place, horizon, TEMPLATE)
         told = {name: null.figures[name][_own(market.candidates, cell, 1)] for name in _NEEDED}
         occupancy = told["n_events"] * horizon_minutes(HORIZON) / minutes
         if (
             told["active_days"] >= bench.thresholds.min_active_days
             and told["n_eff"] >= bench.thresholds.min_n_eff
-            and occupancy <= bench.bands.max_occupancy
+            and (occupancy <= bench.bands.max_occupancy or horizon != HORIZON)
             and suits(cell)
         ):
             return cell
