@@ -40,7 +40,7 @@ Floats = npt.NDArray[np.float64]
 DAY = "24h"
 DIRECTIONAL = "directional"
 MAX_GAP = 1e-9
-"""How far a sum over minutes may lie from the mean of the events' returns: rounding."""
+"""How far two ways to sum the same may lie apart: rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,26 @@ def _power(bench: Bench, cases: Cases) -> list[Held]:
         _share("PT-02", "own cell passes, top z", right, bands.power, bands.false_alarm),
         _share("PT-02", "95 % intervals that cover", covered, bands.coverage, bands.false_alarm),
         _bias(bench, planted),
+        _charged(planted),
     ]
+
+
+def _charged(planted: Sequence[Case]) -> Held:
+    """Net and gross of every question differ by its events' own mean cost, once."""
+    worst = 0.0
+    for case in planted:
+        figures, cost = case.answer.figures, case.truth.effects.cost
+        worst = max(
+            worst, float(np.nanmax(np.abs(figures["gross_bps"] - figures["net_bps"] - cost)))
+        )
+    return Held(
+        "PT-02",
+        "distance of the cost from the events' own, bps",
+        worst,
+        None,
+        MAX_GAP,
+        len(planted),
+    )
 
 
 def _bias(bench: Bench, planted: Sequence[Case]) -> Held:
