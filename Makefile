@@ -48,7 +48,8 @@ lint: $(STAMP) ## style, types and import order
 format: $(STAMP) ## lay the code out
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only --quiet .
 
-calibrate: $(STAMP) ## planted-truth experiments on our own gates (minutes)
+calibrate: $(STAMP) ## the certificate of gate V1, then the other planted-truth experiments (an hour)
+	@$(BIN)/quantlab calibrate
 	@$(PYTEST) -n 2 --dist loadfile -m calibrate
 
 bench: $(STAMP) ## speed, on a quiet machine

@@ -14,6 +14,19 @@ from typing import Any
 
 from quantlab_pipeline.reports.pages import format_number, format_percent
 
+EXPERIMENTS = {
+    "PT-01": "Nothing is planted and nothing costs: how often does anything pass, and how often "
+    "does the test reject?",
+    "PT-02": "An edge of six standard errors after costs: is it found, under its own horizon, with "
+    "an interval that covers it; and how many other passes are false?",
+    "PT-03": "An edge of the reported MDE80: is it found four times in five, as was said?",
+    "PT-04": "Every symbol or day copied: a copy holds no news, so that nothing may change.",
+    "PT-05": "A drift of every symbol: no edge, however far it moves the raw z.",
+    "PT-26": "An edge in turbulent times alone: it passes, and is told as not the same everywhere; "
+    "its even twin is not.",
+}
+"""What each experiment asks."""
+
 NONE = "none; quantlab calibrate makes one"
 _MAIN = {
     "power": "power at six standard errors",

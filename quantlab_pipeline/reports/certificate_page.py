@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from quantlab_pipeline.reports.certificate_data import (
+    EXPERIMENTS,
     band_lines,
     main_lines,
     mutant_lines,
@@ -33,6 +34,7 @@ def render_certificate(document: Mapping[str, Any]) -> str:
         document=document,
         sentence=verdict_words(document),
         main=main_lines(document),
+        experiments=EXPERIMENTS,
         bands=band_lines(document),
         mutants=mutant_lines(document),
         horizons=horizons,

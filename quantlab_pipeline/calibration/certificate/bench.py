@@ -24,7 +24,11 @@ from quantlab_pipeline.research.features.spec import FeatureSpecs
 from quantlab_pipeline.research.market_data.schema import FUNDING, TOB_1M_AGG
 from quantlab_pipeline.research.validation.bands import CalibrationBands
 from quantlab_pipeline.research.validation.evaluate import question_of
-from quantlab_pipeline.research.validation.family import Candidate, expand_family
+from quantlab_pipeline.research.validation.family import (
+    Candidate,
+    canonical_events,
+    expand_family,
+)
 from quantlab_pipeline.research.validation.inputs import EventArrays, ValidationInputs, prepare
 from quantlab_pipeline.research.validation.spec import (
     CandidateFamily,
@@ -128,7 +132,7 @@ def market_of(bench: Bench, bars: pl.DataFrame, symbols: tuple[str, ...]) -> Mar
         funding=FUNDING.empty(),
         days=days,
         symbols=symbols,
-        event_specs={t.name: t for t in bench.events.event_types},
+        event_specs=canonical_events(bench.events, bench.features),
         admitted=EVENT_TYPES,
         synthetic=True,
     )

@@ -7,10 +7,12 @@ is kept and how it is drawn, the command's and the page's.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -132,9 +134,14 @@ def _work(bench: Bench, jobs: Sequence[Job], processes: int) -> Iterator[Round |
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    # A terminal's Ctrl-C reaches every process: this one alone answers it.
+    quiet: dict[str, Any] = {
+        "initializer": signal.signal,
+        "initargs": (signal.SIGINT, signal.SIG_IGN),
+    }
     with (
         _single_threaded(),
-        ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), **quiet) as pool,
     ):
         try:
             yield from pool.map(partial(_do, bench), jobs)

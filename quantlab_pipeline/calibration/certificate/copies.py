@@ -87,12 +87,14 @@ def _rows(arrays: EventArrays, rows: Ints) -> EventArrays:
 
 
 def _symbols(arrays: EventArrays, which: Ints) -> Paths:
-    """The paths of `arrays` on the prices of the symbols `which`."""
+    """The paths of `arrays` on the prices of the symbols `which`; the bench has no funding."""
+    from quantlab_pipeline.kernels.calendar_time import market
+
     paths = arrays.paths
-    market, seen = paths.world._asdict(), paths.observed._asdict()
+    prices, seen = paths.world.prices[which], paths.observed._asdict()
     return replace(
         paths,
-        world=paths.world._replace(**{name: part[which] for name, part in market.items()}),
+        world=market(prices, np.zeros_like(prices)),
         observed=paths.observed._replace(**{name: part[which] for name, part in seen.items()}),
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantlab_pipeline.calibration.certificate.bench import Bench
-from quantlab_pipeline.calibration.certificate.judging import Z_95, Answer
+from quantlab_pipeline.calibration.certificate.judging import Answer
 from quantlab_pipeline.calibration.certificate.limits import (
     Held,
     limit_of_mean,
@@ -34,6 +34,7 @@ from quantlab_pipeline.calibration.certificate.sizes import (
     null_world,
 )
 from quantlab_pipeline.research.validation.bands import ShareBand
+from quantlab_pipeline.research.validation.cells import BAND_Z
 from quantlab_pipeline.research.validation.multiplicity import first_step_z
 
 Floats = npt.NDArray[np.float64]
@@ -213,7 +214,7 @@ def _bias(bench: Bench, planted: Sequence[Case]) -> Held:
 
 def _half(case: Case) -> float:
     """The standard error that the interval of the edge's own question was made with."""
-    return (case.figure("ci95_high_bps") - case.figure("ci95_low_bps")) / (2.0 * Z_95)
+    return (case.figure("ci95_high_bps") - case.figure("ci95_low_bps")) / (2.0 * BAND_Z)
 
 
 def is_found(case: Case) -> bool:
@@ -224,8 +225,8 @@ def is_found(case: Case) -> bool:
         if words[:2] == (kind, bucket) and words[2] != horizon
     ]  # fmt: skip
     z = case.answer.z
-    top = not others or bool(np.nanmax(z[others]) < z[case.own])
-    return bool(case.answer.passed_budget[case.own]) and top
+    beaten = bool((z[others] >= z[case.own]).any())
+    return bool(case.answer.passed_budget[case.own]) and not beaten
 
 
 def is_covered(case: Case) -> bool:

@@ -24,7 +24,6 @@ from quantlab_pipeline.simulation.costs import CostModel
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Rows = list[dict[str, Any]]
-Z_95 = 1.959963984540054
 NO_SLICES = {"slice_min_days": 1_000_000}
 """Thresholds under which no slice is looked at."""
 
@@ -98,6 +97,7 @@ def measure(bench: Bench, blind: Blind) -> Rows:
         blind.costs,
         limits,
         bench.bands.m_budget,
+        n_threads=1,
     ).rows
 
 
@@ -126,14 +126,8 @@ def answer_from(bench: Bench, own: Rows, budget: Rows) -> Answer:
 
 
 def figures_of(rows: Rows) -> dict[str, Floats]:
-    """Columns of measured rows; a 95 % interval that a row lacks is made from its raw z."""
-    figures = {name: _column(rows, name) for name in FIGURES}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half = Z_95 * np.abs(figures["net_bps"] / figures["z_raw"])
-    for name, sign in (("ci95_low_bps", -1.0), ("ci95_high_bps", 1.0)):
-        made = figures["net_bps"] + sign * half
-        figures[name] = np.where(np.isnan(figures[name]), made, figures[name])
-    return figures
+    """The figures of measured rows, float64[K] by name; NaN for None."""
+    return {name: _column(rows, name) for name in FIGURES}
 
 
 def _column(rows: Rows, name: str) -> Floats:

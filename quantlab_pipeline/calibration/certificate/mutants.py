@@ -216,6 +216,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("sign_flipped", "Longs counted as shorts.", ("PT-02", "PT-03"), sign_flipped),
     Mutant("naive_mde", "n_eff is n.", ("PT-03",), misreports=naive_mde),
     Mutant("contrast_missing", "The raw statistic alone.", ("PT-05",), contrast_missing),
-    Mutant("training_mean", "A training mean in the contrast's place.", ("PT-05",), training_mean),
+    Mutant("training_mean", "A training mean in the contrast's place.", ("PT-03",), training_mean),
     Mutant("in_sample_mean", "A mean of the sample in its place.", ("PT-03",), in_sample_mean),
 )

@@ -13,15 +13,9 @@ from typing import Any
 
 from quantlab_pipeline.calibration.certificate.bench import Bench
 from quantlab_pipeline.calibration.certificate.cell_view import Sums, view_of
-from quantlab_pipeline.calibration.certificate.judging import (
-    Z_95,
-    Answer,
-    Blind,
-    Rows,
-    answer_from,
-)
+from quantlab_pipeline.calibration.certificate.judging import Answer, Blind, Rows, answer_from
 from quantlab_pipeline.calibration.certificate.mutants import Mutant
-from quantlab_pipeline.research.validation.cells import BPS, POWER_Z, choose
+from quantlab_pipeline.research.validation.cells import BAND_Z, BPS, POWER_Z, choose
 from quantlab_pipeline.research.validation.family import Candidate
 from quantlab_pipeline.research.validation.multiplicity import first_step_z
 from quantlab_pipeline.research.validation.spec import horizon_minutes
@@ -90,7 +84,7 @@ def _inference(sums: Sums, side: int, z_first: float) -> dict[str, Any]:
     raw_binds = z_raw < z_contrast
     shown = n if raw_binds else n * sums.kept
     se = BPS * (deviation if raw_binds else contrast_deviation) / shown if shown > 0.0 else None
-    net, half = BPS * (gross - sums.cost) / n, BPS * Z_95 * deviation / n
+    net, half = BPS * (gross - sums.cost) / n, BPS * BAND_Z * deviation / n
     return {
         "n_events": n,
         "gross_bps": BPS * gross / n,
@@ -100,10 +94,23 @@ def _inference(sums: Sums, side: int, z_first: float) -> dict[str, Any]:
         "z_contrast": z_contrast,
         "p": float(ndtr(-min(z_raw, z_contrast))),
         "se_bps": se,
-        "mde80_bps": None if se is None else (z_first + POWER_Z) * se,
+        "mde80_bps": _smallest_effect(sums, z_first + POWER_Z),
         "ci95_low_bps": net - half,
         "ci95_high_bps": net + half,
     }
+
+
+def _smallest_effect(sums: Sums, z_needed: float) -> float | None:
+    """Net effect that both statistics show at `z_needed`, bps: the contrast keeps a share of the
+    gross effect and is charged the whole cost.
+    """
+    if sums.kept <= 0.0:
+        return None
+    cost = sums.cost / sums.n
+    raw, contrast = (
+        z_needed * math.sqrt(v) / sums.n for v in (sums.variance, sums.contrast_variance)
+    )
+    return BPS * max(raw, (contrast + cost) / sums.kept - cost)
 
 
 def _answer(bench: Bench, mutant: Mutant, rows: Rows) -> Answer:

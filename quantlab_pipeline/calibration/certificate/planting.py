@@ -17,12 +17,11 @@ import numpy.typing as npt
 
 from quantlab_pipeline.calibration.certificate.bench import Market
 from quantlab_pipeline.core.clocks import DAY_MINUTES
+from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.research.validation.cells import choose, kernel_events
 from quantlab_pipeline.research.validation.family import Candidate
 from quantlab_pipeline.research.validation.inputs import EventArrays
-from quantlab_pipeline.research.validation.paths import follow
 from quantlab_pipeline.research.validation.spec import CandidateFamily, horizon_minutes
-from quantlab_pipeline.simulation.prices import PriceGrid
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -72,14 +71,27 @@ class Effects:
 
 
 def drifted(market: Market, family: CandidateFamily, drift: Floats) -> Market:
-    """The same market with `drift` [I, T] added to every minute's expected simple return."""
-    arrays = market.arrays
-    observed = arrays.paths.observed
-    prices = observed.prices * np.cumprod(1.0 + drift, axis=1)
-    grid = PriceGrid(prices, observed.fresh)
-    paths = follow(grid, np.zeros_like(prices), arrays.symbol, arrays.entry, family)
-    usable = paths.valid & np.isfinite(arrays.costs.total)
-    return Market(replace(arrays, paths=paths, usable=usable), market.candidates)
+    """The same market with `drift` [I, T] added to every minute's expected simple return.
+
+    Which paths count stays: prices move, none is gained or lost.
+    """
+    from quantlab_pipeline.kernels.calendar_time import market as market_of
+
+    arrays, paths = market.arrays, market.arrays.paths
+    prices = paths.observed.prices * np.cumprod(1.0 + drift, axis=1)
+    h, e = np.nonzero(paths.valid)
+    minutes = np.array([horizon_minutes(name) for name in family.horizons])
+    i, start = arrays.symbol[e], arrays.entry[e]
+    end = start + minutes[h]
+    long_return = paths.long_return.copy()
+    long_return[h, e] = (prices[i, end] - prices[i, start]) / prices[i, start]
+    moved = replace(
+        paths,
+        world=market_of(prices, np.zeros_like(prices)),
+        observed=paths.observed._replace(prices=prices),
+        long_return=long_return,
+    )
+    return Market(replace(arrays, paths=moved), market.candidates)
 
 
 def no_drift(arrays: EventArrays) -> Floats:
@@ -164,20 +176,65 @@ def size_for_shift(
 ) -> float:
     """The gain of each event in `rows`, bps, that moves both z of `cell` to `shift_se` or beyond.
 
-    The two z are net of cost and expected over markets; the smaller one is then at `shift_se`. The
-    contrast keeps a share of the effect and is charged the whole cost, so that it may ask for more.
+    Standard errors are those of the market with the edge, whose drift adds to the variance. The two
+    z are net of cost and expected over markets; the smaller one is then at `shift_se`. The contrast
+    keeps a share of the effect and is charged the whole cost, so that it may ask for more.
+    SpecError where no size is enough: the edge then is all that varies.
     """
-    from quantlab_pipeline.kernels.calendar_time import calendar_sums
-
     arrays = market.arrays
     h, minutes = family.horizons.index(cell.horizon), horizon_minutes(cell.horizon)
     chosen = cell.events(arrays, family)
     sign = arrays.signs[cell.template][chosen]
+    drift = edge_drift(arrays, rows, minutes, UNIT_BPS)
+    alone = drifted(_flat(market), family, drift).arrays
+    unit = _effect(arrays, chosen, side * sign, minutes, _along(drift))
+    cost = float(arrays.costs.total[h, chosen].sum()) / BPS
+    sizes = [
+        _reaching(shift_se, abs(gain) * chosen.size / BPS, cost, noise, own)
+        for gain, noise, own in zip(
+            unit,
+            _variances(arrays, chosen, sign, minutes),
+            _variances(alone, chosen, sign, minutes),
+            strict=True,
+        )
+    ]
+    if not all(math.isfinite(size) for size in sizes):
+        raise SpecError(
+            f"No edge after {cell.where[0]} reaches {shift_se} standard errors.",
+            "Give the scenario more days or symbols.",
+            event_type=cell.where[0],
+        )
+    return float(UNIT_BPS * max(sizes))
+
+
+def _flat(market: Market) -> Market:
+    """The same events where no price moves."""
+    arrays = market.arrays
+    observed = arrays.paths.observed
+    prices = np.where(np.isfinite(observed.prices), 1.0, np.nan)
+    paths = replace(arrays.paths, observed=observed._replace(prices=prices))
+    return Market(replace(arrays, paths=paths), market.candidates)
+
+
+def _variances(
+    arrays: EventArrays, chosen: Ints, sign: Floats, minutes: int
+) -> tuple[float, float]:
+    """Variances of the raw and the contrast sum of the events `chosen`."""
+    from quantlab_pipeline.kernels.calendar_time import calendar_sums
+
     y = np.empty(arrays.paths.world.prices.shape[1])
     events = kernel_events(arrays, chosen, sign)
     sums = calendar_sums(events, minutes, arrays.paths.world, y, np.empty_like(y))
-    cost = float(arrays.costs.total[h, chosen].sum()) / BPS
-    along = _along(edge_drift(arrays, rows, minutes, UNIT_BPS))
-    unit = np.abs(_effect(arrays, chosen, side * sign, minutes, along)) * chosen.size / BPS
-    needed = shift_se * np.sqrt((sums.variance, sums.contrast_variance)) + cost
-    return float(UNIT_BPS * np.max(needed / unit))
+    return sums.variance, sums.contrast_variance
+
+
+def _reaching(z: float, unit: float, cost: float, noise: float, own: float) -> float:
+    """How many units of an edge reach `z`: x unit - cost = z sqrt(noise + x^2 own); inf if none.
+
+    A unit adds `unit` to the sum and `own` to its variance, beside that of the `noise`.
+    """
+    a = unit * unit - z * z * own
+    if a <= 0.0:
+        return math.inf
+    within = (unit * cost) ** 2 - a * (cost * cost - z * z * noise)
+    return (unit * cost + math.sqrt(within)) / a

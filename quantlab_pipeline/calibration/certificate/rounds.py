@@ -37,6 +37,7 @@ from quantlab_pipeline.calibration.certificate.shapes import (
     Shape,
     asked_alone,
     drift_shape,
+    mde_cell,
     mde_questions,
     mde_shape,
     null_shape,
@@ -114,7 +115,9 @@ def _shapes(bench: Bench, market: Market, secret: Secret, null: Answer) -> dict[
     made = planted_shapes(bench, market, secret, null)
     made["drift"] = drift_shape(bench, market)
     for name, asked in mde_questions(bench, market, secret, null).items():
-        shape = mde_shape(bench, market, asked, float(null.figures["mde80_bps"][asked]))
+        before = mde_cell(bench, market, asked)
+        told = answer_of(bench, measure(bench, before.blind)).figures["mde80_bps"]
+        shape = mde_shape(bench, market, asked, float(told[before.truth.own]))
         assert shape is not None
         made[name] = shape
     return made | regime_shapes(bench, market, secret, null)
@@ -166,8 +169,8 @@ def identity_gap(bench: Bench, blind: Blind, gross_bps: Floats) -> float:
             i, start = arrays.symbol[rows], arrays.entry[rows]
             change = prices[i, start + horizon_minutes(candidate.horizon)] / prices[i, start] - 1.0
             own = candidate.side * arrays.signs[template][rows] * change
-            gap = abs(gross_bps[k] / BPS - own.mean()) / np.abs(own).mean()
-            worst = max(worst, float(gap))
+            gap, scale = abs(gross_bps[k] / BPS - own.mean()), np.abs(own).mean()
+            worst = max(worst, float(gap / scale if scale > 0.0 else gap))
     return worst
 
 
@@ -208,7 +211,7 @@ def _broken(
     }
     told = {name: _all_rules(bench, shape.blind) for name, shape in asked.items()}
     mde = {
-        name: _broken_mde(bench, market, shapes["null"], question)
+        name: _broken_mde(bench, market, question)
         for name, question in mde_questions(bench, market, secret, null).items()
     }
     copies = _broken_copies(bench, asked["planted"], told["planted"])
@@ -237,15 +240,14 @@ def _near(planted: Shape) -> list[int]:
     return [k for k, c in enumerate(asked) if (c.event_type, c.bucket.name) == where]
 
 
-def _broken_mde(
-    bench: Bench, market: Market, null: Shape, question: int
-) -> dict[str, tuple[Shape, Answer]]:
+def _broken_mde(bench: Bench, market: Market, question: int) -> dict[str, tuple[Shape, Answer]]:
     """Each broken rule on a market with an edge of the MDE80 that it reported itself, if it did."""
-    reported = _all_rules(bench, asked_alone(null, [question]).blind)
+    before = mde_cell(bench, market, question)
+    reported = _all_rules(bench, before.blind)
     made: dict[str, tuple[Shape, Answer]] = {}
     known: dict[float, tuple[Shape, dict[str, Answer]]] = {}
     for rule in RULES:
-        size = float(reported[rule.name].figures["mde80_bps"][0])
+        size = float(reported[rule.name].figures["mde80_bps"][before.truth.own])
         shape = mde_shape(bench, market, question, size)
         if shape is None:
             continue

@@ -32,6 +32,7 @@ from quantlab_pipeline.calibration.certificate.sealing import (
 )
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.research.validation.family import Candidate
+from quantlab_pipeline.research.validation.inputs import KNOWN_REGIMES
 from quantlab_pipeline.research.validation.slices import days_of
 from quantlab_pipeline.research.validation.spec import horizon_minutes
 
@@ -107,17 +108,25 @@ def mde_questions(bench: Bench, market: Market, secret: Secret, null: Answer) ->
     }
 
 
-def mde_shape(bench: Bench, market: Market, question: int, mde80_bps: float) -> Shape | None:
-    """The market with an edge of the reported `mde80_bps`, free of costs, asked of the cell alone.
+def mde_cell(bench: Bench, market: Market, question: int) -> Shape:
+    """The untouched market under the conservative costs, asked of the cell of `question` alone."""
+    cell, side = _cell_of(market.candidates[question]), market.candidates[question].side
+    none = np.array([], dtype=np.int64)
+    return _cell(bench, market, cell, side, none, 0.0, free=False)
 
-    None where no MDE was told.
+
+def mde_shape(bench: Bench, market: Market, question: int, mde80_bps: float) -> Shape | None:
+    """The market with an edge of the reported `mde80_bps` after costs, asked of the cell alone.
+
+    Under the conservative costs. None where no MDE was told.
     """
     if not 0.0 < mde80_bps < np.inf:
         return None
     asked = market.candidates[question]
     cell = _cell_of(asked)
     rows = cell.events(market.arrays, bench.family)
-    return _cell(bench, market, cell, asked.side, rows, mde80_bps, free=True)
+    cost = market.arrays.costs.total[bench.family.horizons.index(cell.horizon), rows].mean()
+    return _cell(bench, market, cell, asked.side, rows, mde80_bps + float(cost), free=False)
 
 
 def regime_shapes(bench: Bench, market: Market, secret: Secret, null: Answer) -> dict[str, Shape]:
@@ -218,7 +227,7 @@ _NEEDED = ("n_events", "active_days", "n_eff")
 
 def _by_turbulence(market: Market, rows: Ints) -> tuple[Ints, Ints]:
     """The events that happen in turbulent times, by the pipeline's own regime at t0; the others."""
-    turbulent = market.arrays.regimes["vol_regime"][rows] == TURBULENT
+    turbulent = market.arrays.regimes["vol_regime"][rows] == KNOWN_REGIMES.index(TURBULENT)
     return rows[turbulent], rows[~turbulent]
 
 

@@ -40,10 +40,10 @@ class CalibrationBands(Spec):
     `size_levels`: at `mean_levels` of them by the mean over worlds, in the deeper tail by how many
     worlds have any rejection; where nothing is planted it must not fall below
     `size_least_share` of 5 % either. `shift_se` is how far an edge is planted from zero, in
-    standard errors of the binding statistic and net of cost; `max_occupancy` the share of minutes
-    in which its positions may be held. `power`, `coverage`, `mde_power`, `told`: see `ShareBand`.
-    `copy_max_dz` is what a copied universe may change; `drift_bps_day` the drift of PT-05, which
-    must move the raw z of a day's horizon by `drift_min_shift`.
+    standard errors that the binding statistic has with it, net of cost; `max_occupancy` the share
+    of minutes in which its positions may be held. `power`, `coverage`, `mde_power`, `told`: see
+    `ShareBand`. `copy_max_dz` is what a copied universe may change; `drift_bps_day` the drift of
+    PT-05, which must move the raw z of a day's horizon by `drift_min_shift`.
     """
 
     worlds: int = Field(default=200, ge=1)

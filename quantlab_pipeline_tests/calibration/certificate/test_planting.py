@@ -10,15 +10,18 @@ from quantlab_pipeline.calibration.certificate.judging import answer_of, measure
 from quantlab_pipeline.calibration.certificate.planting import (
     BPS,
     Cell,
+    _reaching,
     drifted,
     edge_drift,
     even_drift,
-    no_drift,
     size_for_shift,
     true_effects,
 )
 from quantlab_pipeline.calibration.certificate.shapes import _by_turbulence, _cell_of
+from quantlab_pipeline.core.errors import SpecError
+from quantlab_pipeline.research.validation.paths import follow
 from quantlab_pipeline.research.validation.spec import horizon_minutes
+from quantlab_pipeline.simulation.prices import PriceGrid
 from quantlab_pipeline_tests.calibration.certificate.builders import small_bench, small_market
 
 BENCH = small_bench()
@@ -93,28 +96,48 @@ def test_events_gain_exactly_what_is_planted_where_windows_do_not_overlap() -> N
     assert alone.mean() > 0.9
 
 
-def test_no_drift_leaves_every_bit() -> None:
+@pytest.mark.parametrize("bps_day", [0.0, 300.0])
+def test_a_drift_moves_prices_and_all_that_follows_as_the_stage_would(bps_day: float) -> None:
     market = small_market()
-    same = drifted(market, FAMILY, no_drift(market.arrays)).arrays.paths
-    for a, b in zip(same.world, market.arrays.paths.world, strict=True):
+    arrays = market.arrays
+    drift = even_drift(arrays, bps_day)
+    made = drifted(market, FAMILY, drift).arrays.paths
+    prices = arrays.paths.world.prices * np.cumprod(1.0 + drift, axis=1)
+    grid = PriceGrid(prices, arrays.paths.observed.fresh)
+    stage = follow(grid, np.zeros_like(prices), arrays.symbol, arrays.entry, FAMILY)
+    for a, b in zip(
+        (*made.world, *made.observed, made.long_return, made.valid),
+        (*stage.world, *stage.observed, stage.long_return, stage.valid),
+        strict=True,
+    ):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("side", [1, -1])
 @pytest.mark.parametrize("part", ["all", "turbulent"])
-def test_a_size_moves_the_binding_z_as_far_as_was_asked(side: int, part: str) -> None:
-    """The shift is exact in expectation: compare one market with and without the edge, and add
-    what the costs take.
-    """
+def test_a_size_moves_the_binding_z_as_far_as_was_asked(part: str) -> None:
+    """Over both sides of one market the noise cancels, and what is left is the expected z."""
     market = small_market()
     arrays = market.arrays
     every = CELL.events(arrays, FAMILY)
     rows = every if part == "all" else _by_turbulence(market, every)[0]
-    bps = size_for_shift(market, FAMILY, CELL, side, rows, 6.0)
-    planted = drifted(market, FAMILY, edge_drift(arrays, rows, 60, side * bps))
-    asked = [c for c in market.candidates if _cell_of(c) == CELL and c.side == side]
-    free = answer_of(BENCH, measure(BENCH, shown(BENCH, arrays, asked, free=True)))
-    dear = answer_of(BENCH, measure(BENCH, shown(BENCH, planted.arrays, asked, free=False)))
-    moved = [dear.figures[z][0] - free.figures[z][0] for z in ("z_raw", "z_contrast")]
-    # The edge also adds to the variance, and the few compounded windows overlap.
-    assert min(moved) == pytest.approx(6.0, rel=0.12)
+    z = {}
+    for side in (1, -1):
+        bps = size_for_shift(market, FAMILY, CELL, side, rows, 6.0)
+        planted = drifted(market, FAMILY, edge_drift(arrays, rows, 60, side * bps))
+        asked = [c for c in market.candidates if _cell_of(c) == CELL and c.side == side]
+        told = answer_of(BENCH, measure(BENCH, shown(BENCH, planted.arrays, asked, free=False)))
+        z[side] = np.array([told.figures[name][0] for name in ("z_raw", "z_contrast")])
+    expected = (z[1] + z[-1]) / 2.0
+    assert expected.min() == pytest.approx(6.0, rel=0.03)
+
+
+def test_the_size_that_reaches_a_z_solves_its_equation_or_does_not_exist() -> None:
+    x = _reaching(6.0, 2.0, 3.0, 5.0, 0.01)
+    assert x * 2.0 - 3.0 == pytest.approx(6.0 * np.sqrt(5.0 + 0.01 * x * x))
+    assert _reaching(6.0, 0.5, 3.0, 5.0, 0.01) == np.inf
+
+
+def test_an_edge_that_is_all_that_varies_is_refused() -> None:
+    few = CELL.events(small_market().arrays, FAMILY)[:2]
+    with pytest.raises(SpecError, match="No edge after down_shock reaches"):
+        size_for_shift(small_market(), FAMILY, CELL, 1, few, 40.0)
