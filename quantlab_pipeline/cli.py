@@ -248,14 +248,23 @@ def calibrate(
     nonce: Annotated[
         str | None, typer.Option(metavar="HEX", help="Repeat a run. Default: a fresh one.")
     ] = None,
+    placebo: Annotated[
+        str | None, typer.Option(metavar="STUDY", help="Instead: your own data, events moved.")
+    ] = None,
     json: AsJson = False,
     data: Data = None,
     project: ProjectRoot = None,
 ) -> int:
     """Try gate V1 on fresh markets whose truth is sealed, and write the certificate.
 
-    Exit code 0: every band holds and every broken rule is refused; 3: not so.
+    Exit code 0: every band holds and every broken rule is refused; 3: not so. With --placebo, V1's
+    passes on a study that was run are held against those of its events moved to other days.
     """
+    if placebo is not None:
+        from quantlab_pipeline.commands.placebo import placebo_command
+
+        alone = not quick and worlds is None and nonce is None
+        return placebo_command(_session(project, data), placebo, alone=alone, as_json=json)
     from quantlab_pipeline.commands.calibrate import CalibrateRequest, calibrate_command
 
     request = CalibrateRequest(quick, worlds, nonce, json)

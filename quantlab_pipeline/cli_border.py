@@ -26,14 +26,14 @@ class Border(TyperGroup):
         except KeyboardInterrupt:
             raise _ended("interrupted; run it again to go on where it stopped", 130) from None
         except Exception as error:
-            told = _told(error)
+            told = told_of(error)
             if told is None:
                 raise
             raise _ended(*told) from None
         raise typer.Exit(code or 0)
 
 
-def _told(error: Exception) -> tuple[str, int] | None:
+def told_of(error: Exception) -> tuple[str, int] | None:
     """What to say of `error` and the code, None for what is not a person's to mend."""
     from quantlab_pipeline.core.errors import QuantlabError
 
@@ -51,7 +51,10 @@ def _is_full_disk(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
+    """The error and what caused it. Errors that were raised again may stand in a circle."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from quantlab_pipeline.commands.session import Session, short_path
+from quantlab_pipeline.commands.session import Session, UsageError, short_path
 from quantlab_pipeline.defs.stage_run import StageRun
 from quantlab_pipeline.defs.validation.placebo import (
     CANDIDATES,
@@ -28,9 +28,18 @@ _LINES = {
 }
 
 
-def placebo_command(session: Session, name: str | None, *, as_json: bool) -> int:
-    """Move the events of study `name` (default: the one that ran last); tell, keep, and end 0."""
-    study = session.study(name)
+def placebo_command(session: Session, name: str, *, alone: bool, as_json: bool) -> int:
+    """Move the events of study `name`; tell, keep, and end 0.
+
+    UsageError unless `alone`: what is said of generated markets has no meaning here.
+    """
+    if not alone:
+        raise UsageError(
+            "--placebo uses a study's own data; --quick, --worlds and --nonce are for markets "
+            "that are generated.",
+            f"Say only: quantlab calibrate --placebo {name}.",
+        )
+    study = session.project.study(name)
     market = session.project.market(study.market)
     lake = open_market_lake(session.project, market, session.data, session.clock)
     table = lake.graph.spec(CANDIDATES)

@@ -123,7 +123,8 @@ class Board:
     """Everything on the board. `facts` are pairs for the header.
 
     `pages` are title and file of the pages that lie beside it. `refused` says why the trial ledger
-    took none of the study's candidates, and what to do; None where it took them.
+    took none of the study's candidates, and what to do; None where it took them. `proofs` are pairs
+    on whether V1 itself can be trusted: the certificate's figures, and the study's placebo.
     """
 
     study: str
@@ -139,6 +140,7 @@ class Board:
     budget: Budget
     pages: tuple[tuple[str, str], ...] = ()
     refused: str | None = None
+    proofs: tuple[tuple[str, str], ...] = ()
 
 
 def summarise_gate(

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from quantlab_pipeline.cli import app
+from quantlab_pipeline.cli_border import told_of
 from quantlab_pipeline.commands import run
 from quantlab_pipeline.sources.archive import codec
 from quantlab_pipeline.storage import objects
@@ -270,3 +271,10 @@ def test_a_bug_is_not_dressed_up(
     monkeypatch.setattr(run, "run_study_of", broken)
     with pytest.raises(ZeroDivisionError):
         app(["run", "smoke", "--data", str(data)], prog_name="quantlab")
+
+
+def test_a_bug_whose_causes_stand_in_a_circle_is_a_bug_and_no_endless_loop() -> None:
+    """An error that is raised again from what wraps it: Python then links the two both ways."""
+    inner, outer = NameError("unknown"), RuntimeError("wrapped")
+    inner.__cause__, outer.__context__ = outer, inner
+    assert told_of(inner) is None

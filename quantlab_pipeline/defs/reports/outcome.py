@@ -15,9 +15,11 @@ from pathlib import Path
 import polars as pl
 
 from quantlab_pipeline.core.clocks import Clock
+from quantlab_pipeline.core.code_hash import code_hash
 from quantlab_pipeline.core.tables import PartitionKind
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome, worst_by_item
 from quantlab_pipeline.defs.validation.assets import REFUSAL, SERVED
+from quantlab_pipeline.defs.validation.placebo import current_placebo, placebo_facts
 from quantlab_pipeline.reports.board_data import (
     Board,
     Budget,
@@ -27,14 +29,16 @@ from quantlab_pipeline.reports.board_data import (
     scatter_points,
     summarise_gate,
 )
+from quantlab_pipeline.reports.certificate_data import certificate_facts
 from quantlab_pipeline.research.atlas.backlog import TRIALS
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.research.tables import JUDGED_TABLE
 from quantlab_pipeline.research.validation.family import event_type_of
+from quantlab_pipeline.storage.certificates import certificate_path
 from quantlab_pipeline.storage.lake import Lake
 from quantlab_pipeline.storage.manifests import Manifest, partition_key
-from quantlab_pipeline.storage.project_lake import ledger_of
+from quantlab_pipeline.storage.project_lake import ledger_of, market_root
 from quantlab_pipeline.storage.spec_files import Project
 from quantlab_pipeline.storage.trial_fold import FREE_REVISIONS
 from quantlab_pipeline.storage.trial_ledger import FileTrialLedger
@@ -126,7 +130,19 @@ class StudyOutcome:
             self.budget,
             tuple(pages),
             self.refused,
+            self._proofs(),
         )
+
+    def _proofs(self) -> tuple[tuple[str, str], ...]:
+        """The newest certificate of V1, and the study's own placebo if its candidates have one."""
+        code = code_hash("quantlab_pipeline.calibration.certificate")
+        facts = certificate_facts(certificate_path(self.data_root), code)
+        name = self.study.name
+        if not self.lake.is_current("phase2_candidates", name):
+            return facts
+        folder = market_root(self.data_root, self.market.name) / "artifacts" / name
+        made_from = self.lake.fingerprint("phase2_candidates", name)
+        return facts + placebo_facts(current_placebo(folder, made_from))
 
     @cached_property
     def ledger(self) -> FileTrialLedger:

@@ -41,9 +41,14 @@ def study_placebo(run: StageRun, progress: Progress = lambda *_: None) -> Placeb
         run.project.costs(),
         run.project.gates().v1,
         run.market.trial_budget,
-        max(run.project.features().lookback_days_by_table.values(), default=0),
+        lookback_days(run),
         progress,
     )
+
+
+def lookback_days(run: StageRun) -> int:
+    """How far back any feature looks, in whole days."""
+    return max(run.project.features().lookback_days_by_table.values(), default=0)
 
 
 def placebo_summary(run: StageRun, placebo: Placebo) -> dict[str, Any]:
@@ -77,3 +82,20 @@ def current_placebo(folder: Path, fingerprint: str) -> dict[str, Any] | None:
         return None
     summary: dict[str, Any] = json.loads(path.read_bytes())
     return summary if summary.get("made_from") == fingerprint else None
+
+
+def placebo_facts(summary: dict[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """What the gate board says of a placebo; how to make one where there is none."""
+    if summary is None:
+        return (("placebo", "not made: quantlab calibrate --placebo"),)
+    actual, mean, rank = summary["actual"], summary["placebo_mean"], summary["rank"]
+    return (
+        ("placebo", f"{summary['rotations']} rotations of the events"),
+        ("V1 passes", _beside(actual["n_passed"], mean["n_passed"], rank["n_passed"])),
+        ("p below 5 %", _beside(actual["n_nominal"], mean["n_nominal"], rank["n_nominal"])),
+        ("naive t-test", _beside(actual["n_naive"], mean["n_naive"], rank["n_naive"])),
+    )
+
+
+def _beside(actual: int, mean: float, rank: float) -> str:
+    return f"{actual:,} against {mean:,.1f} (rank {rank:.2f})"
