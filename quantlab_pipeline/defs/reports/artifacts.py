@@ -77,8 +77,8 @@ def _write_tables(outcome: StudyOutcome, folder: Path) -> None:
 
 
 def _ranked(frame: pl.DataFrame) -> pl.DataFrame:
-    """Candidates by their rank (p, then name); other tables as they are."""
-    return frame.sort("p", "candidate_id", nulls_last=True) if "q_bh" in frame.columns else frame
+    """Candidates by their rank; other tables as they are."""
+    return frame.sort("rank") if "rank" in frame.columns else frame
 
 
 def _report(outcome: StudyOutcome, table: str, gate: Gate) -> dict[str, Any]:

@@ -161,15 +161,13 @@ class FlagThresholds(Spec):
 class CompanionSpec(Spec):
     """Section `v1_companions` of `specs/gates.yaml`: figures beside V1's. No verdict reads them.
 
-    `draws` of the stationary bootstrap, `min_block_days` the least mean length of its blocks.
-    `hierarchical_q` is the level of the hierarchical BH. A candidate is called similar to a better
-    one where the Jaccard index of their signed events is `similar_jaccard` or more; its score then
-    loses `similarity_penalty` times that index of itself.
+    `draws` of the stationary bootstrap, `min_block_days` the least mean length of its blocks. A
+    candidate is called similar to a better one where the Jaccard index of their signed events is
+    `similar_jaccard` or more; its score then loses `similarity_penalty` times that index of itself.
     """
 
     draws: int = Field(default=1000, ge=100)
     min_block_days: float = Field(default=1.0, ge=1)
-    hierarchical_q: float = Field(default=0.1, gt=0, lt=1)
     similar_jaccard: float = Field(default=0.6, gt=0, le=1)
     similarity_penalty: float = Field(default=0.5, ge=0, le=1)
 
