@@ -136,7 +136,7 @@ def artifacts(world: World) -> dict[str, str]:
     """A digest of each artifact, without what was observed."""
     folder = world.data / "lake" / NAME / "artifacts" / NAME
     found = {}
-    for file in sorted(folder.rglob("*")):
+    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
         data = file.read_bytes()
         if file.name in OBSERVED:
             content = json.loads(data)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -58,7 +59,8 @@ class Piece:
     `messages` has a frame a kind, in the order of arrival: `line`, `local`, `event` (the venue's
     own time; null in a book that has none) and the columns of `_columns`. `heard` is the local
     stamp of every line that is a message, read or not, or tells that the connection stands.
-    `garbage` has `line` and `local`, the last stamp up to it (null if none). `lines` counts all.
+    `garbage` has `line` and `local`, the last stamp up to it, in an earlier piece perhaps (null if
+    none); `last` is the last stamp of all lines up to the end. `lines` counts all.
     """
 
     messages: Mapping[str, pl.DataFrame]
@@ -66,6 +68,7 @@ class Piece:
     garbage: pl.DataFrame
     control: tuple[ControlLine, ...]
     lines: int
+    last: datetime | None
 
 
 def read_pieces(text: WholeLines, symbol: str, kinds: frozenset[str] = KINDS) -> Iterator[Piece]:
@@ -75,11 +78,11 @@ def read_pieces(text: WholeLines, symbol: str, kinds: frozenset[str] = KINDS) ->
     one without the fields of its kind, one whose venue time is an hour or more from its arrival,
     and a message of another symbol.
     """
-    first = 1
+    first, last = 1, None
     for block in text:
-        piece = _piece(block, first, symbol, kinds)
+        piece = _piece(block, first, symbol, kinds, last)
         yield piece
-        first += piece.lines
+        first, last = first + piece.lines, piece.last
 
 
 def pieces_of(data: bytes, name: str, symbol: str, piece_bytes: int = PIECE_BYTES) -> list[Piece]:
@@ -87,8 +90,12 @@ def pieces_of(data: bytes, name: str, symbol: str, piece_bytes: int = PIECE_BYTE
     return list(read_pieces(WholeLines(data, name, piece_bytes), symbol))
 
 
-def _piece(block: bytes, first: int, symbol: str, kinds: frozenset[str]) -> Piece:
+def _piece(
+    block: bytes, first: int, symbol: str, kinds: frozenset[str], before: datetime | None
+) -> Piece:
     lines = _split(block, first)
+    near = pl.col("local").forward_fill().fill_null(pl.lit(before, dtype=TS))
+    placed = lines.select("line", near)
     known = lines.filter("whole")
     bad = [lines.filter(~pl.col("whole"))["line"]]
     messages = {}
@@ -102,15 +109,9 @@ def _piece(block: bytes, first: int, symbol: str, kinds: frozenset[str]) -> Piec
     told = own.filter(~pl.col("payload").str.contains(f'"e":"{CLOCK}"', literal=True))["line"]
     garbage = pl.concat(bad)
     heard = known.filter(~pl.col("line").is_in(pl.concat([garbage, told]).implode()))["local"]
-    return Piece(messages, heard, _placed(lines, garbage), control, lines.height)
-
-
-def _placed(lines: pl.DataFrame, garbage: pl.Series) -> pl.DataFrame:
-    """Garbage with the last stamp at or before each line."""
-    if garbage.is_empty():
-        return lines.select("line", "local").clear()
-    near = lines.select("line", pl.col("local").forward_fill())
-    return near.filter(pl.col("line").is_in(garbage.implode()))
+    unread = placed.filter(pl.col("line").is_in(garbage.implode()))
+    last = placed["local"][-1] if placed.height else before
+    return Piece(messages, heard, unread, control, lines.height, last)
 
 
 def _split(block: bytes, first: int) -> pl.DataFrame:

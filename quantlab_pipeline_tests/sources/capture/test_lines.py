@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quantlab_pipeline.sources.capture.lines import (
@@ -155,6 +155,7 @@ def test_only_the_kinds_asked_for_are_decoded_and_all_are_heard():
     assert piece.heard.len() == 2
 
 
+@example([GOOD] * 7 + ["junk"] * 6 + [b.trade(b.at(2), 5)] * 4 + ["junk"], 480)
 @given(
     st.lists(st.sampled_from([GOOD, "junk", b.trade(b.at(2), 5)]), min_size=1), st.integers(1, 900)
 )
