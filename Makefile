@@ -39,7 +39,7 @@ install: $(STAMP) ## set up the private environment
 demo: $(STAMP) ## two generated markets through every gate, and the truth revealed (3 minutes)
 	@$(BIN)/quantlab demo
 
-test: $(STAMP) ## every test but calibration and benchmarks (5 minutes)
+test: $(STAMP) ## every test but calibration and benchmarks (9 minutes)
 	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not calibrate and not benchmark"
 
 lint: $(STAMP) ## style, types and import order
