@@ -37,7 +37,8 @@ from quantlab_pipeline.research.validation.inputs import (
     ValidationInputs,
     prepare,
 )
-from quantlab_pipeline.research.validation.paths import Paths, reachable
+from quantlab_pipeline.research.validation.paths import long_returns
+from quantlab_pipeline.research.validation.schema import NAIVE_Z
 from quantlab_pipeline.research.validation.spec import (
     CandidateFamily,
     V1Thresholds,
@@ -51,8 +52,6 @@ Progress = Callable[[str, int, int], None]
 
 MOST_ROTATIONS = 100
 NOMINAL = 0.05
-NAIVE_Z = 1.6448536269514722
-"""Normal quantile of 1 - `NOMINAL`: what a plain one-sided t-test calls significant."""
 
 COUNTS = ("n_tested", "n_naive", "n_nominal", "n_significant", "n_passed")
 SCHEMA = {"shift_days": pl.Int64, **dict.fromkeys(COUNTS, pl.Int64), "best_z": pl.Float64}
@@ -168,7 +167,8 @@ def rotated(arrays: EventArrays, family: CandidateFamily, shift_days: int) -> Ev
     entry = (arrays.entry + shift_days * DAY_MINUTES) % n_minutes
     order = np.lexsort((entry, arrays.symbol, _type_of(arrays)))
     symbol, entry = arrays.symbol[order], entry[order]
-    paths = _followed(arrays.paths, symbol, entry, family)
+    long_return, valid = long_returns(arrays.paths.observed, symbol, entry, family)
+    paths = replace(arrays.paths, long_return=long_return, valid=valid)
     own = arrays.costs
     costs = EventCosts(
         own.total[:, order],
@@ -199,16 +199,3 @@ def _type_of(arrays: EventArrays) -> IntArray:
     for place, block in enumerate(sorted(arrays.where.values(), key=lambda b: b.start)):
         out[block] = place
     return out
-
-
-def _followed(paths: Paths, symbol: IntArray, entry: IntArray, family: CandidateFamily) -> Paths:
-    """The same market with other entries."""
-    prices, gained = paths.world.prices, np.cumsum(paths.world.gains, axis=1)
-    long_return = np.full((len(family.horizons), entry.size), np.nan)
-    valid = np.zeros(long_return.shape, dtype=np.bool_)
-    for h, name in enumerate(family.horizons):
-        length = horizon_minutes(name)
-        valid[h] = reachable(paths.observed, symbol, entry, length, family)
-        i, start = symbol[valid[h]], entry[valid[h]]
-        long_return[h, valid[h]] = (gained[i, start + length] - gained[i, start]) / prices[i, start]
-    return replace(paths, long_return=long_return, valid=valid)

@@ -21,9 +21,7 @@ from quantlab_pipeline.core.verdicts import (
     Outcome,
     overall,
 )
-
-NAIVE_Z = 1.645
-"""One-sided 5 %: what a naive t-test would call significant."""
+from quantlab_pipeline.research.validation.schema import NAIVE_Z
 
 _FEWER_IS_BETTER = ("q", "mde80_bps", "n_rows", "not_reproduced_rows", "saw_ahead_min")
 

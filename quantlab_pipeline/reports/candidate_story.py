@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from quantlab_pipeline.core.verdicts import Outcome
-from quantlab_pipeline.reports.board_data import NAIVE_Z
 from quantlab_pipeline.research.validation import flags
 from quantlab_pipeline.research.validation import gate as v1
-from quantlab_pipeline.research.validation.schema import LAGS_MIN
+from quantlab_pipeline.research.validation.schema import LAGS_MIN, NAIVE_Z
 from quantlab_pipeline.research.validation.spec import FlagThresholds, V1Thresholds
 
 Row = Mapping[str, Any]

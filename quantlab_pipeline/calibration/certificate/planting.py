@@ -21,6 +21,7 @@ from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.research.validation.cells import choose, kernel_events
 from quantlab_pipeline.research.validation.family import Candidate
 from quantlab_pipeline.research.validation.inputs import EventArrays
+from quantlab_pipeline.research.validation.paths import long_returns
 from quantlab_pipeline.research.validation.spec import CandidateFamily, horizon_minutes
 
 Floats = npt.NDArray[np.float64]
@@ -79,18 +80,10 @@ def drifted(market: Market, family: CandidateFamily, drift: Floats) -> Market:
 
     arrays, paths = market.arrays, market.arrays.paths
     prices = paths.observed.prices * np.cumprod(1.0 + drift, axis=1)
-    h, e = np.nonzero(paths.valid)
-    minutes = np.array([horizon_minutes(name) for name in family.horizons])
-    i, start = arrays.symbol[e], arrays.entry[e]
-    end = start + minutes[h]
-    long_return = paths.long_return.copy()
-    long_return[h, e] = (prices[i, end] - prices[i, start]) / prices[i, start]
-    moved = replace(
-        paths,
-        world=market_of(prices, np.zeros_like(prices)),
-        observed=paths.observed._replace(prices=prices),
-        long_return=long_return,
-    )
+    observed = paths.observed._replace(prices=prices)
+    long_return, _ = long_returns(observed, arrays.symbol, arrays.entry, family)
+    world = market_of(prices, np.zeros_like(prices))
+    moved = replace(paths, world=world, observed=observed, long_return=long_return)
     return Market(replace(arrays, paths=moved), market.candidates)
 
 

@@ -27,16 +27,18 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class Observed(NamedTuple):
-    """Prices [I, T] and what is known of their gaps.
+    """Prices [I, T], what is known of their gaps, and funding.
 
     `fresh` bool: observed in that very minute. `seen` int64: how many were, up to it. `gap` int64:
-    minutes of the gap that it lies in, 0 where the price was observed.
+    minutes of the gap that it lies in, 0 where the price was observed. `paid` float64: funding
+    that a long of one unit of base has paid up to it.
     """
 
     prices: FloatArray
     fresh: BoolArray
     seen: IntArray
     gap: IntArray
+    paid: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +83,28 @@ def follow(
     """Paths of all events over every horizon of the family; `entry` may lie beyond the grid."""
     from quantlab_pipeline.kernels.calendar_time import market
 
-    observed = Observed(
-        grid.prices, grid.fresh, np.cumsum(grid.fresh, axis=1), _gap_length(grid.fresh)
-    )
     paid = np.cumsum(cash, axis=1)
+    seen = np.cumsum(grid.fresh, axis=1, dtype=np.int64)
+    observed = Observed(grid.prices, grid.fresh, seen, _gap_length(grid.fresh), paid)
+    world = market(grid.prices, cash)
+    return Paths(world, observed, *long_returns(observed, symbol, entry, family))
+
+
+def long_returns(
+    observed: Observed, symbol: IntArray, entry: IntArray, family: CandidateFamily
+) -> tuple[FloatArray, BoolArray]:
+    """`long_return` and `valid` of `Paths`, both [H, n], for events entered there."""
     shape = (len(family.horizons), entry.size)
-    long_return, valid = np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_)
+    out, valid = np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_)
+    prices, paid = observed.prices, observed.paid
     for h, name in enumerate(family.horizons):
         length = horizon_minutes(name)
         valid[h] = reachable(observed, symbol, entry, length, family)
         i, start = symbol[valid[h]], entry[valid[h]]
         end = start + length
-        gain = grid.prices[i, end] - grid.prices[i, start] - (paid[i, end] - paid[i, start])
-        long_return[h, valid[h]] = gain / grid.prices[i, start]
-    return Paths(market(grid.prices, cash), observed, long_return, valid)
+        gain = prices[i, end] - prices[i, start] - (paid[i, end] - paid[i, start])
+        out[h, valid[h]] = gain / prices[i, start]
+    return out, valid
 
 
 def reachable(

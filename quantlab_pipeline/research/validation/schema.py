@@ -10,6 +10,9 @@ from quantlab_pipeline.core.verdicts import Outcome
 LAGS_MIN = (0, 1, 2, 3, 5)
 """Minutes by which every event of a survivor is delayed, to see how its effect fades."""
 
+NAIVE_Z = 1.6448536269514722
+"""Normal quantile of 0.95: from here on a plain one-sided t-test calls `z_naive` significant."""
+
 SIDES = {1: "with", -1: "against"}
 """How a side is spelt in a candidate's name: with its template's sign, or against it."""
 
