@@ -26,7 +26,8 @@ from quantlab_pipeline.core.records import (
     Record,
 )
 from quantlab_pipeline.simulation.costs import CostModel
-from quantlab_pipeline.simulation.engine import CLOSED, ORDERED, Simulation
+from quantlab_pipeline.simulation.engine import Simulation
+from quantlab_pipeline.simulation.trades import CLOSED, ORDERED
 
 _UNIT = Decimal(str(CASH_UNIT))
 _FUNDING, _CANCEL, _DECIDE, _SEND, _FILL = range(5)

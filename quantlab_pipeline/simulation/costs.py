@@ -88,7 +88,8 @@ class CostScale:
     """Multipliers of a cost sweep; 1 leaves a part as the profile has it.
 
     `slippage_bps` is added on each side: the price moves away between quote and fill. It is 0 where
-    fills use the delayed quote.
+    fills use the delayed quote. `funding_paid` multiplies what a position pays at settlements,
+    `funding_received` what it is paid.
     """
 
     fee: float = 1.0
@@ -96,6 +97,8 @@ class CostScale:
     impact: float = 1.0
     stress: float = 1.0
     slippage_bps: float = 0.0
+    funding_paid: float = 1.0
+    funding_received: float = 1.0
 
 
 AS_IS = CostScale()

@@ -18,9 +18,14 @@ Passive fills (touch, queue, penetration) do not belong here yet: every order is
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from quantlab_pipeline.core.spec import Spec
+
+FillRule = Literal["taker", "touch", "queue", "penetration"]
+"""How an order fills: at once against the book, or resting at the near touch, by one of three."""
 
 
 class FillModel(Spec):

@@ -95,6 +95,17 @@ class Tape:
         """Last close at or before each instant (NaN before the first bar)."""
         return _as_of(self.close_us, self.close, at_us)
 
+    def mid_at(self, at_us: I64, max_age_us: int) -> F64:
+        """Mid of the quote standing at each instant; NaN where it is unusable or older."""
+        if not self.quote_us.size:
+            return np.full(at_us.size, np.nan)
+        i = np.searchsorted(self.quote_us, at_us, side="right") - 1
+        k = np.maximum(i, 0)
+        age = self.age_us[k] + at_us - self.quote_us[k]
+        good = (self.bid > 0) & (self.bid < self.ask) & (self.bid_qty > 0) & (self.ask_qty > 0)
+        usable = (i >= 0) & good[k] & (age <= max_age_us)
+        return np.where(usable, 0.5 * (self.bid[k] + self.ask[k]), np.nan)
+
     def liquidity_at(self, at_us: I64) -> tuple[F64, F64]:
         """(sigma_d_bps, volume_usd) as known at each instant."""
         return (

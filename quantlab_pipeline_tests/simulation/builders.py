@@ -11,9 +11,9 @@ import polars as pl
 from quantlab_pipeline.core.clocks import TS, to_us
 from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.simulation.costs import CostModel
-from quantlab_pipeline.simulation.engine import INTENTS
 from quantlab_pipeline.simulation.fills import FillModel
 from quantlab_pipeline.simulation.latency import LatencyModel
+from quantlab_pipeline.simulation.trades import INTENTS
 
 START = datetime(2025, 1, 6, tzinfo=UTC)
 BTC = Instrument(symbol="BTC", tick_size=Decimal("0.01"), lot_size=Decimal("0.000001"))

@@ -23,8 +23,9 @@ from quantlab_pipeline.research.backtest.blueprint import Blueprint, intents_of
 from quantlab_pipeline.research.backtest.schema import BACKTEST_RETURNS
 from quantlab_pipeline.simulation.accounting import records_of
 from quantlab_pipeline.simulation.costs import CostModel
-from quantlab_pipeline.simulation.engine import CLOSED, RunSettings, Simulation, simulate
+from quantlab_pipeline.simulation.engine import RunSettings, Simulation, simulate
 from quantlab_pipeline.simulation.tape import MarketTables, tapes
+from quantlab_pipeline.simulation.trades import CLOSED
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]

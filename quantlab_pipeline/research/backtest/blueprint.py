@@ -23,7 +23,7 @@ from quantlab_pipeline.research.backtest.schema import BLUEPRINTS
 from quantlab_pipeline.research.backtest.spec import Overlap
 from quantlab_pipeline.research.labels.schema import HORIZONS_MIN
 from quantlab_pipeline.simulation.costs import CostModel, ProfileName
-from quantlab_pipeline.simulation.engine import INTENTS
+from quantlab_pipeline.simulation.trades import INTENTS
 
 VERSION = 1
 I64 = npt.NDArray[np.int64]

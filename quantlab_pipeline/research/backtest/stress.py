@@ -27,9 +27,10 @@ from quantlab_pipeline.research.backtest.neighbourhood import hold_neighbours
 from quantlab_pipeline.research.backtest.schema import SEGMENTS, STRESS_RESULTS
 from quantlab_pipeline.research.backtest.spec import StressSpec
 from quantlab_pipeline.simulation.costs import CostScale
-from quantlab_pipeline.simulation.engine import CLOSED, RunSettings, Simulation, simulate
+from quantlab_pipeline.simulation.engine import RunSettings, Simulation, simulate
 from quantlab_pipeline.simulation.metrics import max_drawdown, sharpe
 from quantlab_pipeline.simulation.tape import Tape, tapes
+from quantlab_pipeline.simulation.trades import CLOSED
 
 
 @dataclass(frozen=True, slots=True)

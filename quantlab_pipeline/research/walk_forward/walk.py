@@ -25,8 +25,9 @@ from quantlab_pipeline.research.walk_forward.schema import WALKFORWARD
 from quantlab_pipeline.research.walk_forward.spec import WalkForwardSpec
 from quantlab_pipeline.simulation import metrics
 from quantlab_pipeline.simulation.costs import CostModel
-from quantlab_pipeline.simulation.engine import CLOSED, RunSettings, simulate
+from quantlab_pipeline.simulation.engine import RunSettings, simulate
 from quantlab_pipeline.simulation.tape import MarketTables, tapes
+from quantlab_pipeline.simulation.trades import CLOSED
 
 Floats = NDArray[np.float64]
 
