@@ -40,7 +40,10 @@ class Decision(Record):
 
 @dataclass(frozen=True, slots=True)
 class Order(Record):
-    """An instruction sent to the venue; `lots` signed; `decision_seq` names its decision."""
+    """An instruction sent to the venue; `lots` signed; `decision_seq` names its decision.
+
+    `kind`: taker, maker, or maker_then_taker (rested in vain, then took).
+    """
 
     lots: int
     kind: str
@@ -49,7 +52,7 @@ class Order(Record):
 
 @dataclass(frozen=True, slots=True)
 class Fill(Record):
-    """What the venue did; `price_ticks` whole ticks, `fee_units` cash units, never negative."""
+    """What the venue did; `price_ticks` whole ticks, `fee_units` cash units, negative: a rebate."""
 
     lots: int
     price_ticks: int

@@ -46,6 +46,7 @@ class Bars(NamedTuple):
 class Orders(NamedTuple):
     """Orders at the venue's door, all shape [m]: arrival, +1 buy or -1 sell, base quantity.
 
+    `depth_share` of the size shown is really there; it is read by `fill_on_quotes` alone.
     `impact_bps` is the least price concession beyond the touch (NaN: liquidity unknown, no trade);
     `half_spread_bps` is read by `fill_on_bars` alone; `max_wait_us` < 0 means that the order must
     be filled: it waits to the tape's end and is then forced at the last usable price.
@@ -57,13 +58,13 @@ class Orders(NamedTuple):
     impact_bps: F64
     half_spread_bps: F64
     max_wait_us: I64
+    depth_share: F64
 
 
 class Limits(NamedTuple):
     """What makes a quote usable, and what lies behind it."""
 
     max_age_us: int
-    depth_share: float
     beyond_depth_bps: float
     spread_scale: float
 
@@ -82,7 +83,11 @@ class Fills(NamedTuple):
 
 
 @njit(cache=True)
-def _usable(book: Book, i: int, waited_us: int, max_age_us: int) -> bool:
+def usable(book: Book, i: int, waited_us: int, max_age_us: int) -> bool:
+    """Whether quote `i` may fill an order that has stood on it for `waited_us`.
+
+    Finite prices with 0 < bid < ask, finite sizes above 0, and an age of at most `max_age_us`.
+    """
     # Comparisons with NaN are false, so a missing price or size is refused here too.
     return bool(
         0.0 < book.bid[i] < book.ask[i] < np.inf
@@ -116,24 +121,28 @@ def _standing(ts_us: I64, at_us: int, hint: int) -> int:
 
 
 @njit(cache=True)
-def _quote_index(
+def quote_index(
     book: Book, arrive_us: int, max_wait_us: int, max_age_us: int, hint: int
 ) -> tuple[int, int, int]:
-    """(index, instant, state) of the quote that fills an order."""
+    """(index, instant, state) of the first usable quote standing at an arrival or after it.
+
+    None: -1 and UNFILLED, or with `max_wait_us` < 0 the last usable quote and FORCED. `hint` is an
+    index near which the arrival is looked for.
+    """
     n = book.ts_us.size
     if n == 0:
         return -1, 0, UNFILLED
     standing = _standing(book.ts_us, arrive_us, hint)
-    if standing >= 0 and _usable(book, standing, arrive_us - int(book.ts_us[standing]), max_age_us):
+    if standing >= 0 and usable(book, standing, arrive_us - int(book.ts_us[standing]), max_age_us):
         return standing, arrive_us, FILLED
     i = standing + 1
     while i < n and (max_wait_us < 0 or book.ts_us[i] - arrive_us <= max_wait_us):
-        if _usable(book, i, 0, max_age_us):
+        if usable(book, i, 0, max_age_us):
             return i, int(book.ts_us[i]), FILLED
         i += 1
     if max_wait_us < 0:
         for k in range(n - 1, -1, -1):
-            if _usable(book, k, 0, max_age_us):
+            if usable(book, k, 0, max_age_us):
                 return k, max(arrive_us, int(book.ts_us[n - 1])), FORCED
     return -1, 0, UNFILLED
 
@@ -156,9 +165,9 @@ def fill_on_quotes(book: Book, orders: Orders, limits: Limits) -> Fills:
     price = np.full(m, np.nan)
     hint = 0
     for j in range(m):
-        if not orders.impact_bps[j] >= 0.0:
+        if not (orders.impact_bps[j] >= 0.0 and orders.depth_share[j] > 0.0):
             continue
-        i, at, how = _quote_index(
+        i, at, how = quote_index(
             book, orders.arrive_us[j], orders.max_wait_us[j], limits.max_age_us, hint
         )
         if how == UNFILLED:
@@ -166,7 +175,7 @@ def fill_on_quotes(book: Book, orders: Orders, limits: Limits) -> Fills:
         hint = i
         side = orders.side[j]
         shown = book.ask_qty[i] if side > 0 else book.bid_qty[i]
-        depth = limits.depth_share * shown
+        depth = orders.depth_share[j] * shown
         excess = max(0.0, orders.quantity[j] - depth)
         walk = limits.beyond_depth_bps * excess / (2.0 * depth)
         if orders.quantity[j] > 0.0:

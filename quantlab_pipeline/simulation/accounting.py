@@ -25,7 +25,7 @@ from quantlab_pipeline.core.records import (
     Order,
     Record,
 )
-from quantlab_pipeline.simulation.costs import CostModel
+from quantlab_pipeline.simulation.costs import CostModel, fee_bps
 from quantlab_pipeline.simulation.engine import Simulation
 from quantlab_pipeline.simulation.trades import CLOSED, ORDERED
 
@@ -52,7 +52,7 @@ def funding_units(instrument: Instrument, lots: int, mark_price: float, rate: fl
 
 
 def fee_units(instrument: Instrument, lots: int, price_ticks: int, fee_bps: float) -> int:
-    """Fee on the traded value in cash units, never negative for a taker."""
+    """Fee on the traded value in cash units; negative for a maker who is paid a rebate."""
     value = abs(value_units(instrument, lots, price_ticks))
     return _whole_units(value * _UNIT * Decimal(repr(fee_bps)) / 10_000)
 
@@ -72,10 +72,15 @@ def records_of(
     trades = simulation.trades.filter(mine, pl.col("status").is_in(ORDERED))
     payments = simulation.payments.filter(mine)
     profile = costs.profiles[simulation.settings.profile]
-    writer = _Writer(
-        strategy_id, instruments, profile.fee_taker_bps * simulation.settings.scale.fee
-    )
-    wait_us = int((simulation.settings.latency_s + costs.execution.fill.max_wait_s) * 1e6)
+    settings, fill = simulation.settings, costs.execution.fill
+    fees = {maker: fee_bps(profile, settings.scale, maker) for maker in (True, False)}
+    writer = _Writer(strategy_id, instruments, fees, passive=settings.entry != "taker")
+    wait_s = settings.latency_s
+    if writer.passive:
+        wait_s += fill.passive.max_wait_s
+    if not writer.passive or fill.passive.then == "cross":
+        wait_s += fill.max_wait_s
+    wait_us = int(wait_s * 1e6)
     steps: list[tuple[int, int, int, int, Callable[[], None]]] = []
     for i, row in enumerate(trades.iter_rows(named=True)):
         steps += _steps(writer, i, row, wait_us)
@@ -95,28 +100,31 @@ def _steps(
     writer: _Writer, i: int, row: dict[str, Any], wait_us: int
 ) -> list[tuple[int, int, int, int, Callable[[], None]]]:
     """The steps of one trade as (instant, rank, trade, leg, act)."""
-    lots = row["side"] * row["lots"]
-    steps = _leg_steps(writer, i, 0, row, lots, row["decide_us"])
-    if row["status"] in CLOSED:
-        leave = max(row["leave_us"], row["entry_us"])
-        steps += _leg_steps(writer, i, 1, row, -lots, leave)
-    else:
-        at = row["decide_us"] + wait_us
-        steps.append((at, _CANCEL, i, 0, _bind(writer.cancel, row["symbol"], lots)))
-    return steps
+    ordered, lots = row["side"] * row["ordered_lots"], row["side"] * row["lots"]
+    given_up = row["decide_us"] + wait_us
+    steps = _leg_steps(writer, i, 0, row, (ordered, lots), row["decide_us"])
+    if row["status"] not in CLOSED:
+        return [*steps, (given_up, _CANCEL, i, 0, _bind(writer.cancel, row["symbol"], ordered))]
+    if ordered != lots:
+        at = max(row["entry_us"], min(given_up, row["leave_us"]))
+        steps.append((at, _CANCEL, i, 0, _bind(writer.cancel, row["symbol"], ordered - lots)))
+    leave = max(row["leave_us"], row["entry_us"])
+    return steps + _leg_steps(writer, i, 1, row, (-lots, -lots), leave)
 
 
 def _leg_steps(
-    writer: _Writer, i: int, leg: int, row: dict[str, Any], lots: int, decided: int
+    writer: _Writer, i: int, leg: int, row: dict[str, Any], lots: tuple[int, int], decided: int
 ) -> list[tuple[int, int, int, int, Callable[[], None]]]:
+    """Steps of one leg; `lots` are those ordered and those filled, signed."""
     name = ("entry", "exit")[leg]
+    ordered, got = lots
     steps = [
-        (decided, _DECIDE, i, leg, _bind(writer.decide, i, leg, row, lots, decided)),
-        (decided, _SEND, i, leg, _bind(writer.send, i, leg, row, lots, decided)),
+        (decided, _DECIDE, i, leg, _bind(writer.decide, i, leg, row, ordered, decided)),
+        (decided, _SEND, i, leg, _bind(writer.send, i, leg, row, ordered, decided)),
     ]
     filled = row[f"{name}_us"]
     if filled is not None:
-        steps.append((filled, _FILL, i, leg, _bind(writer.fill, i, leg, row, lots)))
+        steps.append((filled, _FILL, i, leg, _bind(writer.fill, i, leg, row, got)))
     return steps
 
 
@@ -126,7 +134,8 @@ class _Writer:
 
     strategy_id: str
     instruments: Mapping[str, Instrument]
-    fee_bps: float
+    fees_bps: Mapping[bool, float]
+    passive: bool
     records: list[Record] = field(default_factory=list)
     balance: int = 0
     position: dict[str, int] = field(default_factory=dict)
@@ -157,7 +166,10 @@ class _Writer:
         self.sources["order", i, leg] = len(self.records)
         head = self._head(at_us, row["symbol"])
         decision = self.sources["decision", i, leg]
-        self.records.append(Order(**head, lots=lots, kind="taker", decision_seq=decision))
+        kind = "taker"
+        if self.passive and leg == 0:
+            kind = "maker" if row["entry_maker"] else "maker_then_taker"
+        self.records.append(Order(**head, lots=lots, kind=kind, decision_seq=decision))
 
     def cancel(self, symbol: str, lots: int) -> None:
         self.target[symbol] -= lots
@@ -166,7 +178,8 @@ class _Writer:
         name, symbol = ("entry", "exit")[leg], row["symbol"]
         ticks, at_us = row[f"{name}_ticks"], row[f"{name}_us"]
         instrument = self.instruments[symbol]
-        fee = fee_units(instrument, lots, ticks, self.fee_bps)
+        maker = leg == 0 and row["entry_maker"]
+        fee = fee_units(instrument, lots, ticks, self.fees_bps[maker])
         source = len(self.records)
         self.records.append(
             Fill(

@@ -135,6 +135,12 @@ def event_cost_bps(
     return np.asarray(spread * scale.spread + fees + impact, dtype=np.float64)
 
 
+def fee_bps(profile: CostProfile, scale: CostScale, maker: bool) -> float:
+    """One side's fee, bps of the value traded; negative for a rebate, which no scale raises."""
+    fee = profile.fee_maker_bps if maker else profile.fee_taker_bps
+    return fee * (scale.fee if fee > 0 else min(1.0, scale.fee))
+
+
 def impact_bps(
     profile: CostProfile, sigma_d_bps: FloatArray, participation: FloatArray
 ) -> FloatArray:

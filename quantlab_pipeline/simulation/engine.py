@@ -22,10 +22,11 @@ from quantlab_pipeline.simulation.costs import (
     CostScale,
     ProfileName,
     assumed_half_spread_bps,
+    fee_bps,
     impact_bps,
 )
 from quantlab_pipeline.simulation.fills import FillRule
-from quantlab_pipeline.simulation.legs import fill_orders
+from quantlab_pipeline.simulation.legs import Sent, fill_orders
 from quantlab_pipeline.simulation.tape import Tape
 from quantlab_pipeline.simulation.trades import (
     CLOSED,
@@ -132,26 +133,30 @@ def _trade(
     open_ = np.where(status == "filled", impact, np.nan)
     fill = costs.execution.fill
     spread = settings.scale.spread
-    entry = fill_orders(tape, decide + latency, side, quantity, open_, half, fill, spread, False)
+    sent = Sent(decide + latency, side, quantity, open_, half, until_us=leave + latency)
+    entry = fill_orders(tape, sent, instrument, fill, spread, settings.entry)
     status[(status == "filled") & (entry.state == 0)] = "not_filled"
     held = np.where(status == "filled", impact, np.nan)
     at_exit = np.maximum(leave + latency, entry.at_us)
-    back = (-side).astype(np.int8)
-    exit_ = fill_orders(tape, at_exit, back, quantity, held, half, fill, spread, True)
+    back = Sent(at_exit, (-side).astype(np.int8), entry.quantity, held, half)
+    exit_ = fill_orders(tape, back, instrument, fill, spread, must=True)
     status[(status == "filled") & (exit_.state == 2)] = "forced"
     # No usable price on the whole tape after an entry cannot happen: the entry's own was one.
     closed = np.isin(status, CLOSED)
-    fee_rate = profile.fee_taker_bps * settings.scale.fee * 1e-4
-    payments = payments_met(tape, intents, entry, exit_, closed, side * quantity, settings.scale)
+    fee_rates = [fee_bps(profile, settings.scale, maker) * 1e-4 for maker in (True, False)]
+    payments = payments_met(
+        tape, intents, entry, exit_, closed, side * entry.quantity, settings.scale
+    )
     frame = intents.with_columns(
         pl.Series("status", status.tolist(), dtype=pl.String),
         pl.Series("decide_us", decide),
         pl.Series("leave_us", leave),
-        pl.Series("lots", lots),
+        pl.Series("ordered_lots", lots),
+        pl.Series("lots", np.where(entry.state > 0, _lots(entry.quantity, instrument), lots)),
         pl.Series("sigma_d_bps", sigma).fill_nan(None),
         pl.Series("volume_usd", volume).fill_nan(None),
-        pl.lit(settings.entry != "taker").alias("entry_maker"),
-        *money(side, quantity, entry, exit_, closed, instrument, fee_rate),
+        pl.Series("entry_maker", (settings.entry != "taker") & (entry.maker | (entry.state == 0))),
+        *money(side, entry, exit_, closed, instrument, fee_rates),
         *mids(tape, decide, leave, int(fill.max_quote_age_s * 1e6)),
         *markouts(tape, side, entry, instrument, int(fill.max_quote_age_s * 1e6)),
     ).with_columns(pl.Series("stress", stress))
@@ -169,3 +174,8 @@ def _size(price: F64, instrument: Instrument, notional_usd: float) -> tuple[I64,
     too_small = quantity * np.nan_to_num(price) < float(instrument.min_notional_usd)
     lots[too_small] = 0
     return lots, np.where(too_small, 0.0, quantity)
+
+
+def _lots(quantity: F64, instrument: Instrument) -> I64:
+    unit = float(instrument.lot_size * instrument.multiplier)
+    return np.rint(quantity / unit).astype(np.int64)

@@ -71,6 +71,8 @@ class Tape:
     open_us: I64
     close_us: I64
     open: F64
+    low: F64
+    high: F64
     close: F64
     traded: B1
     known_us: I64
@@ -125,7 +127,7 @@ class Tape:
 
 
 _QUOTE_FIELDS = ("quote_us", "bid", "bid_qty", "ask", "ask_qty", "age_us")
-_BAR_FIELDS = ("open_us", "close_us", "open", "close", "traded")
+_BAR_FIELDS = ("open_us", "close_us", "open", "low", "high", "close", "traded")
 
 
 def tapes(tables: MarketTables, symbols: Sequence[str]) -> Iterator[Tape]:
@@ -151,6 +153,8 @@ def _tape(symbol: str, bars: pl.DataFrame, tables: MarketTables) -> Tape:
         open_us=_us(bars, "open_ts"),
         close_us=_us(bars, "ts"),
         open=_floats(bars, "open"),
+        low=_floats(bars, "low"),
+        high=_floats(bars, "high"),
         close=_floats(bars, "close"),
         traded=(bars["volume_base"] > 0).fill_null(False).to_numpy(),
         known_us=_us(liquid, "available_at"),

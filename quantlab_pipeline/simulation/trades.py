@@ -6,6 +6,7 @@ a fill comes from (`legs`), and integer money (`accounting`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ MARKOUTS_S = (1, 5, 60)
 TRADES: dict[str, Any] = {
     **INTENTS,
     "status": pl.String,
-    **dict.fromkeys(("decide_us", "leave_us", "lots"), pl.Int64),
+    **dict.fromkeys(("decide_us", "leave_us", "ordered_lots", "lots"), pl.Int64),
     **dict.fromkeys(("sigma_d_bps", "volume_usd"), pl.Float64),
     **dict.fromkeys(("entry_us", "exit_us", "entry_ticks", "exit_ticks"), pl.Int64),
     **dict.fromkeys(("entry_maker", "measured"), pl.Boolean),
@@ -62,7 +63,12 @@ TRADES: dict[str, Any] = {
     **dict.fromkeys((f"{part}_bps" for part in PARTS), pl.Float64),
     **dict.fromkeys((f"markout_{seconds}s_bps" for seconds in MARKOUTS_S), pl.Float64),
 }
-"""The columns of `Simulation.trades`."""
+"""The columns of `Simulation.trades`.
+
+`lots` are those that were filled, fewer than ordered where a passive entry was filled in part, and
+those ordered where nothing was. `entry_maker`: the entry was sent to rest, and did not end as a
+taker. `spread_usd` is negative where resting earned more than leaving paid.
+"""
 
 
 def _ticks_against(price: F64, side: I8, instrument: Instrument) -> F64:
@@ -99,15 +105,18 @@ def markouts(
 
 def money(
     side: I8,
-    quantity: F64,
     entry: Legs,
     exit_: Legs,
     closed: B1,
     instrument: Instrument,
-    fee_rate: float,
+    fee_rates: Sequence[float],
 ) -> list[pl.Series]:
-    """The columns of fills, in ticks and USD; money is null unless `closed`."""
-    tick = float(instrument.tick_size)
+    """The columns of fills, in ticks and USD; money is null unless `closed`.
+
+    `fee_rates`: a maker's and a taker's, of the value traded.
+    """
+    tick, quantity = float(instrument.tick_size), entry.quantity
+    fee_in, fee_out = np.where(entry.maker, *fee_rates), fee_rates[1]
     in_ticks = _ticks_against(entry.price, side, instrument)
     out_ticks = _ticks_against(exit_.price, (-side).astype(np.int8), instrument)
     paid, got = in_ticks * tick, out_ticks * tick
@@ -116,9 +125,9 @@ def money(
         "exit_mid": exit_.mid,
         "notional_usd": quantity * entry.mid,
         "gross_usd": side * quantity * (exit_.mid - entry.mid),
-        "spread_usd": quantity * (abs(entry.touch - entry.mid) + abs(exit_.touch - exit_.mid)),
+        "spread_usd": quantity * side * (entry.touch - entry.mid - exit_.touch + exit_.mid),
         "slippage_usd": quantity * (side * (paid - entry.touch) - side * (got - exit_.touch)),
-        "fee_usd": quantity * (paid + got) * fee_rate,
+        "fee_usd": quantity * (paid * fee_in + got * fee_out),
     }
     filled_in, filled_out = entry.state > 0, exit_.state > 0
     return [

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from quantlab_pipeline.kernels import execution as kernel
 from quantlab_pipeline_tests.oracles import execution as oracle
 
-LIMITS = kernel.Limits(3_000_000, 0.5, 2.0, 1.0)
+LIMITS, DEPTH_SHARE = kernel.Limits(3_000_000, 2.0, 1.0), 0.5
 HOSTILE = st.sampled_from([np.nan, np.inf, 0.0, -1.0])
 
 
@@ -26,6 +26,7 @@ def orders_of(orders, half=0.0):
         np.array([o[3] for o in orders], dtype=np.float64),
         np.full(n, half),
         np.array([o[4] for o in orders], dtype=np.int64),
+        np.full(n, DEPTH_SHARE),
     )
 
 
@@ -62,7 +63,7 @@ orders = st.lists(
 def test_quote_fills_equal_the_oracle_on_hostile_books(book, sent):
     got = as_rows(kernel.fill_on_quotes(book_of(book), orders_of(sent), LIMITS))
     for fill, order in zip(got, sent, strict=True):
-        want = oracle.take_quote(book, order, LIMITS)
+        want = oracle.take_quote(book, order, DEPTH_SHARE, LIMITS)
         np.testing.assert_allclose(fill, want, rtol=1e-14, equal_nan=True)
 
 

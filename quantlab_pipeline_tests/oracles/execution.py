@@ -11,7 +11,7 @@ def usable(quote, waited_us, max_age_us):
     return bid > 0 and bid < ask and bid_qty > 0 and ask_qty > 0 and age + waited_us <= max_age_us
 
 
-def take_quote(quotes, order, limits):
+def take_quote(quotes, order, depth_share, limits):
     """(state, at_us, mid, touch, price) of one order (arrive, side, quantity, impact, wait)."""
     arrive, side, quantity, impact, wait = order
     nothing = (0, 0, math.nan, math.nan, math.nan)
@@ -36,7 +36,7 @@ def take_quote(quotes, order, limits):
     _, bid, bid_qty, ask, ask_qty, _ = found
     mid = (bid + ask) / 2
     touch = (ask if side > 0 else bid) + side * (ask - bid) / 2 * (limits.spread_scale - 1)
-    depth = limits.depth_share * (ask_qty if side > 0 else bid_qty)
+    depth = depth_share * (ask_qty if side > 0 else bid_qty)
     excess = max(0.0, quantity - depth)
     walk = limits.beyond_depth_bps * excess / (2 * depth) * (excess / quantity if quantity else 1)
     return state, at, mid, touch, touch * (1 + side * max(walk, impact) / 1e4)

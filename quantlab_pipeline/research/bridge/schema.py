@@ -39,7 +39,7 @@ BRIDGE_RESULTS = TableSchema(
             "worst_latency_s", pl.Float64, "s", "Latency of this row: the worst tried.", True, 0
         ),
         figure("gross_bps", "bps", "Mean mid-to-mid result per trade."),
-        figure("spread_bps", "bps", "Mean cost of crossing the spread twice.", 0),
+        figure("spread_bps", "bps", "Mean cost of the spread on both sides; resting earns it."),
         figure("slippage_bps", "bps", "Mean cost beyond the touch: depth, impact, tick rounding."),
         figure("fee_bps", "bps", "Mean fees of both sides.", 0),
         figure("funding_bps", "bps", "Mean funding; positive is received."),
