@@ -46,6 +46,9 @@ comes at the bar's close, within `max_wait_bars` minutes, and is marked `assumed
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
@@ -74,3 +77,32 @@ class FillModel(Spec):
     depth_share: float = Field(default=1.0, gt=0, le=1)
     beyond_depth_bps: float = Field(default=2.0, ge=0)
     passive: PassiveModel = PassiveModel()
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """What a figure is under the passive rules: the worst of them, and how far they lie apart.
+
+    `optimistic` are the rules that show a gain where the worst shows none: what they say is the
+    rule's, not the market's.
+    """
+
+    worst: FillRule
+    figure: float
+    width: float
+    optimistic: tuple[FillRule, ...]
+
+
+def bracket(figures: Mapping[FillRule, float]) -> Bracket:
+    """The bracket of a figure where more is better, such as a mean mark-out or a mean net.
+
+    NaN is unknown: then that rule is the worst, its figure and the width are NaN, and nothing
+    passes on it. No figure at all raises ValueError.
+    """
+    if not figures:
+        raise ValueError("a bracket needs a figure of at least one rule")
+    unknown = [rule for rule in figures if math.isnan(figures[rule])]
+    worst = unknown[0] if unknown else min(figures, key=lambda rule: figures[rule])
+    figure = figures[worst]
+    gains = (rule for rule in figures if figures[rule] > 0.0 and not figure > 0.0)
+    return Bracket(worst, figure, max(figures.values()) - figure, tuple(gains))
