@@ -15,9 +15,10 @@ settled at the last one and counted as forced.
 
 A passive entry rests at the near touch (the bid for a buy) of the first usable quote at t + latency
 or after, for at most `passive.max_wait_s`, and never beyond the trade's own exit. Its price is its
-limit, which no multiplier of a cost sweep moves. At one instant quotes come before orders, and what
-fills an order is always a later quote; one that is no price says nothing. Its rules differ in
-what counts as evidence that somebody traded with it:
+limit, which no multiplier of a cost sweep moves. What it earns is half the spread as it last stood
+before the fill; how far the market then jumped through it is gross, not spread. At one instant
+quotes come before orders, and what fills an order is always a later quote; one that is no price
+says nothing. The rules differ in what they take for evidence that somebody traded with the order:
 - `touch`: the whole order, as soon as a quote shows anything that a trade at the price could have
   left behind: less size there than before, the near side come down to the price or gone from it, or
   the opposite side at it. Optimistic: it takes cancels for trades and knows no queue. For

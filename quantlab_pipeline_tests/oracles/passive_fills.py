@@ -86,7 +86,9 @@ def rest_on_quotes(quotes, order, rule, max_age_us, traded_share):
             part += share * far_size - met
             met = share * far_size
         if part > 0:
-            mid = fill[1] if fill else (last[1] + last[3]) * 0.5
+            near, _, far, _ = seen_by(side, last)
+            best = near if better(side, near, limit) else limit
+            mid = fill[1] if fill else limit + (far - best) / 2
             fill = (quote[0], mid)
             left = 0.0 if part >= left else left - part
         if left == 0.0:

@@ -32,10 +32,10 @@ KNOWN = {"touch": 0.425, "queue": -0.476, "penetration": -0.498}
 KNOWN_SE = {"touch": 0.009, "queue": 0.012, "penetration": 0.012}
 """Its standard errors, as that program states them."""
 
-SECONDS = 3 * 86_400
+SECONDS = 2 * 86_400
 WARM_H = 12
 AHEAD = 19
-SPACING_S = 15
+SPACING_S = 12
 TICKED = Instrument(
     symbol="BTC", tick_size=Decimal(1), lot_size=Decimal("0.0001"), min_notional_usd=Decimal(0)
 )
