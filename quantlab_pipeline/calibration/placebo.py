@@ -178,6 +178,7 @@ def rotated(arrays: EventArrays, family: CandidateFamily, shift_days: int) -> Ev
         own.assumed[:, order],
         own.spread[:, order],
         own.stress[order],
+        own.taker_bps[order],
     )
     return replace(
         arrays,

@@ -93,9 +93,7 @@ def revealed(session: Session, outcome: StudyOutcome) -> Revealed:
     table = lake.graph.spec(CANDIDATES)
     run = StageRun(session.project, market, lake, table, (study.name,), session.data, session.clock)
     family = session.project.family(study.family)
-    return reveal(
-        truth, outcome.candidates, validation_inputs(run), family, session.project.costs()
-    )
+    return reveal(truth, outcome.candidates, validation_inputs(run), family, run.costs)
 
 
 def _planted_table(opened: Revealed) -> Table:

@@ -52,7 +52,7 @@ class Order(Record):
 
 @dataclass(frozen=True, slots=True)
 class Fill(Record):
-    """What the venue did; `price_ticks` whole ticks, `fee_units` cash units, negative: a rebate."""
+    """What the venue did; `price_ticks` whole ticks, `fee_units` cash units, a rebate below 0."""
 
     lots: int
     price_ticks: int

@@ -22,6 +22,7 @@ from quantlab_pipeline.research.market_data.schema import MARKET_DATA
 from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.research.tables import BEFORE_HOLDOUT
+from quantlab_pipeline.simulation.costs import CostModel
 from quantlab_pipeline.storage.lake import Lake
 from quantlab_pipeline.storage.manifests import ABSENT, Edge, Lineage, partition_key
 from quantlab_pipeline.storage.spec_files import Project
@@ -92,6 +93,11 @@ class StageRun:
     def assumes_instruments(self) -> bool:
         """Whether an unlisted symbol's tick and lot may be assumed: no venue ever stated them."""
         return self.market.synthetic or self.project.is_adhoc(self.market.name)
+
+    @property
+    def costs(self) -> CostModel:
+        """What trading costs at the market's venue."""
+        return self.project.costs().at(self.market.venue)
 
     @cached_property
     def seed(self) -> int:

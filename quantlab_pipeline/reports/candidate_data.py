@@ -35,7 +35,8 @@ class CandidateFacts:
     """Whose candidates are shown, and under which assumptions they were measured.
 
     `days` are the first and last before the holdout. `terms` are those of the family's cost
-    profile, `notional_usd` the size of a trade. `made_from` names tables with their fingerprints.
+    profile, `taker_bps` the lowest and highest fee per side among the symbols, `notional_usd` the
+    size of a trade. `made_from` names tables with their fingerprints.
     """
 
     study: str
@@ -49,6 +50,7 @@ class CandidateFacts:
     terms: CostProfile
     notional_usd: float
     made_from: tuple[tuple[str, str], ...]
+    taker_bps: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)

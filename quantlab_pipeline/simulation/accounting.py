@@ -25,8 +25,9 @@ from quantlab_pipeline.core.records import (
     Order,
     Record,
 )
-from quantlab_pipeline.simulation.costs import CostModel, fee_bps
+from quantlab_pipeline.simulation.costs import CostModel
 from quantlab_pipeline.simulation.engine import Simulation
+from quantlab_pipeline.simulation.fees import FeeRates, fee_of
 from quantlab_pipeline.simulation.trades import CLOSED, ORDERED
 
 _UNIT = Decimal(str(CASH_UNIT))
@@ -52,9 +53,8 @@ def funding_units(instrument: Instrument, lots: int, mark_price: float, rate: fl
 
 
 def fee_units(instrument: Instrument, lots: int, price_ticks: int, fee_bps: float) -> int:
-    """Fee on the traded value in cash units; negative for a maker who is paid a rebate."""
-    value = abs(value_units(instrument, lots, price_ticks))
-    return _whole_units(value * _UNIT * Decimal(repr(fee_bps)) / 10_000)
+    """Fee on the traded value in cash units; below 0 for a maker's rebate alone."""
+    return fee_of(abs(value_units(instrument, lots, price_ticks)), fee_bps)
 
 
 def _whole_units(cash: Decimal) -> int:
@@ -71,13 +71,12 @@ def records_of(
     mine = pl.col("strategy_id") == strategy_id
     trades = simulation.trades.filter(mine, pl.col("status").is_in(ORDERED))
     payments = simulation.payments.filter(mine)
-    profile = costs.profiles[simulation.settings.profile]
     settings, fill = simulation.settings, costs.execution.fill
-    fees = {maker: fee_bps(profile, settings.scale, maker) for maker in (True, False)}
-    writer = _Writer(strategy_id, instruments, fees, passive=settings.entry != "taker")
-    wait_s = settings.latency_s
-    if writer.passive:
-        wait_s += fill.passive.max_wait_s
+    rates = {
+        s: costs.fee_rates(settings.profile, s).scaled(settings.scale.fee) for s in instruments
+    }
+    writer = _Writer(strategy_id, instruments, rates, passive=settings.entry != "taker")
+    wait_s = fill.passive.max_wait_s if writer.passive else 0.0
     if not writer.passive or fill.passive.then == "cross":
         wait_s += fill.max_wait_s
     wait_us = int(wait_s * 1e6)
@@ -101,7 +100,7 @@ def _steps(
 ) -> list[tuple[int, int, int, int, Callable[[], None]]]:
     """The steps of one trade as (instant, rank, trade, leg, act)."""
     ordered, lots = row["side"] * row["ordered_lots"], row["side"] * row["lots"]
-    given_up = row["decide_us"] + wait_us
+    given_up = row["arrive_us"] + wait_us
     steps = _leg_steps(writer, i, 0, row, (ordered, lots), row["decide_us"])
     if row["status"] not in CLOSED:
         return [*steps, (given_up, _CANCEL, i, 0, _bind(writer.cancel, row["symbol"], ordered))]
@@ -134,7 +133,7 @@ class _Writer:
 
     strategy_id: str
     instruments: Mapping[str, Instrument]
-    fees_bps: Mapping[bool, float]
+    rates: Mapping[str, FeeRates]
     passive: bool
     records: list[Record] = field(default_factory=list)
     balance: int = 0
@@ -179,7 +178,8 @@ class _Writer:
         ticks, at_us = row[f"{name}_ticks"], row[f"{name}_us"]
         instrument = self.instruments[symbol]
         maker = leg == 0 and row["entry_maker"]
-        fee = fee_units(instrument, lots, ticks, self.fees_bps[maker])
+        bps = self.rates[symbol].maker_bps if maker else self.rates[symbol].taker_bps
+        fee = fee_units(instrument, lots, ticks, bps)
         source = len(self.records)
         self.records.append(
             Fill(

@@ -1,7 +1,8 @@
-"""What a round trip costs, in bps of its notional: spread, fees, impact, stress; and its capacity.
+"""What a round trip costs, in bps of its notional: spread, fees, impact, stress.
 
-Belongs here: the cost model's document and pure arithmetic on arrays. Not here: how an order finds
-its price (`fills`, `latency`), funding (`funding`), or where spreads and volumes are measured
+Belongs here: the cost model's document and pure arithmetic on arrays. Not here: a venue's schedule
+(`fees`), the square-root law (`impact`) and what follows from it (`capacity`), how an order finds
+its price (`fills`, `latency`, `degradation`), funding, or where spreads and volumes are measured
 (`liquidity`). Costs are positive numbers; a cost that is unknown is NaN, never zero.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,12 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from quantlab_pipeline.core.spec import Spec
+from quantlab_pipeline.simulation.degradation import Degradation
+from quantlab_pipeline.simulation.fees import FeeAssumption, FeeRates, FeeSchedule
 from quantlab_pipeline.simulation.fills import FillModel
+from quantlab_pipeline.simulation.impact import impact_bps
 from quantlab_pipeline.simulation.latency import LatencyModel
+from quantlab_pipeline.simulation.slippage import SlippageModel
 
 ProfileName = Literal["base", "conservative"]
 FloatArray = npt.NDArray[np.float64]
@@ -33,10 +38,14 @@ class SpreadTier(Spec):
 
 
 class CostProfile(Spec):
-    """One set of assumptions. `impact_y` is Y of the square-root law, per side."""
+    """One set of assumptions: the trader whose fees are paid, and the market that is met.
 
-    fee_taker_bps: float = Field(ge=0)
-    fee_maker_bps: float
+    `impact_y` is Y of the square-root law, per side. `slippage` is for fills on bars alone that
+    model neither delay nor impact.
+    """
+
+    fees: FeeAssumption = FeeAssumption()
+    slippage: SlippageModel = SlippageModel()
     impact_y: float = Field(ge=0)
     stress_spread_multiplier: float = Field(ge=1)
     spread_tiers: tuple[SpreadTier, ...] = Field(min_length=1)
@@ -53,22 +62,27 @@ class CostProfile(Spec):
 
 
 class ExecutionModel(Spec):
-    """How a simulated order meets the venue: cost profile, latencies to try, fill rule."""
+    """How a simulated order meets the venue: cost profile, latencies to try, fills, stress."""
 
     profile: ProfileName = "conservative"
     latency: LatencyModel = LatencyModel()
     fill: FillModel = FillModel()
+    degradation: Degradation = Degradation()
 
 
 class CostModel(Spec):
     """The document `specs/cost_model.yaml`.
 
     `notional_usd` is the size of one trade, for validation's impact term and for the bridge alike.
-    `stress` maps feature columns to the value from which the market counts as stressed.
+    `fees` are schedules by venue; `venue` is the one that applies, also to a market whose own venue
+    has none (`at`). `stress` maps feature columns to the value from which the market counts as
+    stressed.
     """
 
     version: int = Field(default=1, ge=1)
     notional_usd: float = Field(default=10_000.0, gt=0)
+    venue: str
+    fees: Mapping[str, FeeSchedule]
     profiles: Mapping[ProfileName, CostProfile]
     stress: Mapping[str, float] = Field(default_factory=dict)
     execution: ExecutionModel = ExecutionModel()
@@ -77,10 +91,52 @@ class CostModel(Spec):
     def _conservative_costs_more(self) -> CostModel:
         if set(self.profiles) != {"base", "conservative"}:
             raise ValueError("profiles must be exactly base and conservative")
+        if self.venue not in self.fees:
+            raise ValueError(f"venue `{self.venue}` has no schedule under fees")
         base, careful = self.profiles["base"], self.profiles["conservative"]
-        if careful.fee_taker_bps < base.fee_taker_bps or careful.impact_y < base.impact_y:
+        for schedule in self.fees.values():
+            cheap, dear = schedule.rates(base.fees), schedule.rates(careful.fees)
+            if dear.taker_bps < cheap.taker_bps or dear.maker_bps < cheap.maker_bps:
+                raise ValueError("the conservative profile must not pay lower fees than base")
+        if careful.impact_y < base.impact_y:
             raise ValueError("the conservative profile must not be cheaper than base")
         return self
+
+    def at(self, venue: str) -> CostModel:
+        """The model of a market at `venue`: its own schedule, `self` where it has none."""
+        if venue == self.venue or venue not in self.fees:
+            return self
+        return self.model_copy(update={"venue": venue})
+
+    def fee_rates(self, profile: ProfileName, symbol: str = "") -> FeeRates:
+        """What a trade of `symbol` pays under `profile`: the only place that says so.
+
+        An empty symbol stands for any that has no rates of its own.
+        """
+        return self.fees[self.venue].rates(self.profiles[profile].fees, symbol)
+
+    def taker_bps(self, profile: ProfileName, symbols: Sequence[str]) -> FloatArray:
+        """The taker's fee of each of `symbols`, bps, shape [len(symbols)]."""
+        return np.array([self.fee_rates(profile, s).taker_bps for s in symbols], dtype=np.float64)
+
+    def own_fees(self, profile: ProfileName, symbols: Sequence[str]) -> dict[str, FeeRates]:
+        """The rates of those of `symbols` that pay others than the venue's common ones."""
+        rates = {s: self.fee_rates(profile, s) for s in sorted(symbols)}
+        return {s: own for s, own in rates.items() if own != self.fee_rates(profile)}
+
+    def terms(self, profile: ProfileName) -> dict[str, Any]:
+        """What a round trip costs, as a rule is named by it: the common fees as they resolve.
+
+        How the schedule is written, and what only an execution reads, is no part of it.
+        """
+        common, read = self.fee_rates(profile), self.profiles[profile]
+        return {
+            "fee_taker_bps": common.taker_bps,
+            "fee_maker_bps": common.maker_bps,
+            "impact_y": read.impact_y,
+            "stress_spread_multiplier": read.stress_spread_multiplier,
+            "spread_tiers": read.spread_tiers,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +160,15 @@ class CostScale:
 AS_IS = CostScale()
 
 
+def stressed_spread(profile: CostProfile, scale: CostScale) -> float:
+    """Multiple of a spread under stress. A scale below 1 cannot make a discount of it."""
+    return max(1.0, profile.stress_spread_multiplier * scale.stress)
+
+
 def event_cost_bps(
     model: CostModel,
     profile: ProfileName,
+    taker_bps: FloatArray,
     half_spread_entry_bps: FloatArray,
     half_spread_exit_bps: FloatArray,
     sigma_d_bps: FloatArray,
@@ -116,36 +178,20 @@ def event_cost_bps(
 ) -> FloatArray:
     """Round-trip cost of each event as a taker, bps of notional, shape [n].
 
-    Half-spread of each side (times the stress multiplier where `stress`), a taker fee and the
-    scale's slippage on each side, and 2 Y sigma_d sqrt(Q / V_d): impact is paid on entry and on
-    exit. `participation` is Q / V_d.
+    Half-spread of each side (times the stress multiplier where `stress`), a taker fee
+    (`taker_bps`, of each event's symbol) and the scale's slippage on each side, and
+    2 Y sigma_d sqrt(Q / V_d): impact is paid on entry and on exit. `participation` is Q / V_d.
     NaN in any float input gives NaN; a negative one raises ValueError.
-    Square-root impact: Donier & Bonart (2015), "A million metaorder analysis of market impact on
-    the Bitcoin"; Almgren, Thum, Hauptmann & Li (2005), "Direct estimation of equity market impact".
     """
-    for values in (half_spread_entry_bps, half_spread_exit_bps, sigma_d_bps, participation):
-        if np.any(np.asarray(values) < 0):
-            raise ValueError("spreads, volatility and participation cannot be negative")
+    unsigned = (taker_bps, half_spread_entry_bps, half_spread_exit_bps, sigma_d_bps, participation)
+    if any(np.any(np.asarray(values) < 0) for values in unsigned):
+        raise ValueError("fees, spreads, volatility and participation cannot be negative")
     terms = model.profiles[profile]
-    # A stress scale below 1 cannot turn a stressed spread into a discount.
-    stressed = max(1.0, terms.stress_spread_multiplier * scale.stress)
-    spread = (half_spread_entry_bps + half_spread_exit_bps) * np.where(stress, stressed, 1.0)
-    fees = 2.0 * (terms.fee_taker_bps * scale.fee + scale.slippage_bps)
-    impact = 2.0 * impact_bps(terms, sigma_d_bps, participation) * scale.impact
+    stressed = np.where(stress, stressed_spread(terms, scale), 1.0)
+    spread = (half_spread_entry_bps + half_spread_exit_bps) * stressed
+    fees = 2.0 * (taker_bps * scale.fee + scale.slippage_bps)
+    impact = 2.0 * impact_bps(terms.impact_y, sigma_d_bps, participation) * scale.impact
     return np.asarray(spread * scale.spread + fees + impact, dtype=np.float64)
-
-
-def fee_bps(profile: CostProfile, scale: CostScale, maker: bool) -> float:
-    """One side's fee, bps of the value traded; negative for a rebate, which no scale raises."""
-    fee = profile.fee_maker_bps if maker else profile.fee_taker_bps
-    return fee * (scale.fee if fee > 0 else min(1.0, scale.fee))
-
-
-def impact_bps(
-    profile: CostProfile, sigma_d_bps: FloatArray, participation: FloatArray
-) -> FloatArray:
-    """One side's average price concession Y sigma_d sqrt(Q / V_d), bps."""
-    return np.asarray(profile.impact_y * sigma_d_bps * np.sqrt(participation), dtype=np.float64)
 
 
 def assumed_half_spread_bps(profile: CostProfile, volume_usd: FloatArray) -> FloatArray:
@@ -172,6 +218,7 @@ def stress_flag(model: CostModel, features: pl.DataFrame) -> BoolArray:
 def cost_sweep(
     model: CostModel,
     profile: ProfileName,
+    taker_bps: FloatArray,
     half_spread_entry_bps: FloatArray,
     half_spread_exit_bps: FloatArray,
     sigma_d_bps: FloatArray,
@@ -188,6 +235,7 @@ def cost_sweep(
         costs = event_cost_bps(
             model,
             profile,
+            taker_bps,
             half_spread_entry_bps,
             half_spread_exit_bps,
             sigma_d_bps,
@@ -199,28 +247,3 @@ def cost_sweep(
         if known.size:
             out[i] = known.mean()
     return out
-
-
-def break_even_participation(
-    edge_bps: float, fixed_cost_bps: float, sigma_d_bps: float, impact_y: float
-) -> float:
-    """Share of a day's volume at which impact eats the whole edge: ((e - c) / (2 Y sigma_d))^2.
-
-    `fixed_cost_bps` is the round trip without impact. 0 where the edge does not cover it; infinite
-    where there is no impact.
-    """
-    surplus = edge_bps - fixed_cost_bps
-    if surplus <= 0:
-        return 0.0
-    slope = 2.0 * impact_y * sigma_d_bps
-    return (surplus / slope) ** 2 if slope > 0 else float("inf")
-
-
-def best_participation(
-    edge_bps: float, fixed_cost_bps: float, sigma_d_bps: float, impact_y: float
-) -> float:
-    """Share of a day's volume that earns most: 4/9 of break-even.
-
-    P&L per day is proportional to q (e - c) - 2 Y sigma_d q^(3/2); its derivative is zero there.
-    """
-    return 4.0 / 9.0 * break_even_participation(edge_bps, fixed_cost_bps, sigma_d_bps, impact_y)

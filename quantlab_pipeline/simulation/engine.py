@@ -22,10 +22,11 @@ from quantlab_pipeline.simulation.costs import (
     CostScale,
     ProfileName,
     assumed_half_spread_bps,
-    fee_bps,
-    impact_bps,
+    stressed_spread,
 )
+from quantlab_pipeline.simulation.degradation import Conditions, conditions
 from quantlab_pipeline.simulation.fills import FillRule
+from quantlab_pipeline.simulation.impact import impact_bps
 from quantlab_pipeline.simulation.legs import Sent, fill_orders
 from quantlab_pipeline.simulation.tape import Tape
 from quantlab_pipeline.simulation.trades import (
@@ -82,7 +83,8 @@ def simulate(
     bps of the notional at the entry's mid: gross (mid to mid), spread, slippage (beyond the touch),
     fee, funding (positive: received) and net = gross - spread - slippage - fee + funding; `latency`
     is what gross lost against the mids at the two decisions, a part of gross. A trade without both
-    fills has null money. Each tape is visited once.
+    fills has null money, and so has one that was held across a settlement that the tape lacks: what
+    it paid is not known. Each tape is visited once.
     """
     parts: list[list[tuple[pl.DataFrame, pl.DataFrame]]] = [
         [(no_trades(), no_payments())] for _ in ways
@@ -114,36 +116,39 @@ def _trade(
     settings: RunSettings,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     delay = int(settings.delay_s * 1e6)
-    latency = int(settings.latency_s * 1e6)
+    stress = intents["stress"].to_numpy() | settings.stressed
+    met = _conditions(stress, costs, settings)
     decide = intents["ts"].dt.epoch("us").to_numpy() + delay
     leave = intents["exit_ts"].dt.epoch("us").to_numpy() + delay
     side = intents["side"].to_numpy().astype(np.int8)
     lots, quantity = _size(tape.close_at(decide), instrument, costs.notional_usd)
     sigma, volume = tape.liquidity_at(decide)
     profile = costs.profiles[settings.profile]
-    impact = impact_bps(profile, sigma, costs.notional_usd / volume) * settings.scale.impact
-    stress = intents["stress"].to_numpy() | settings.stressed
-    half = assumed_half_spread_bps(profile, volume)
-    stressed = max(1.0, profile.stress_spread_multiplier * settings.scale.stress)
-    half = half * np.where(stress, stressed, 1.0)
+    impact = impact_bps(profile.impact_y, sigma, costs.notional_usd / volume)
+    impact = impact * settings.scale.impact
+    half = assumed_half_spread_bps(profile, volume) * met.spread_multiple
     status = np.full(side.size, "filled", dtype=object)
     status[lots == 0] = "too_small"
     status[~np.isfinite(impact)] = "unknown_liquidity"
-    status[leave + latency > tape.end_us] = "truncated"
+    status[leave + met.latency_us > tape.end_us] = "truncated"
     open_ = np.where(status == "filled", impact, np.nan)
     fill = costs.execution.fill
     spread = settings.scale.spread
-    sent = Sent(decide + latency, side, quantity, open_, half, until_us=leave + latency)
+    arrive, depart = decide + met.latency_us, leave + met.latency_us
+    book = (fill.depth_share * met.depth_share, fill.passive.queue_multiple * met.queue_multiple)
+    sent = Sent(arrive, side, quantity, open_, half, depart, *book)
     entry = fill_orders(tape, sent, instrument, fill, spread, settings.entry)
     status[(status == "filled") & (entry.state == 0)] = "not_filled"
     held = np.where(status == "filled", impact, np.nan)
-    at_exit = np.maximum(leave + latency, entry.at_us)
-    back = Sent(at_exit, (-side).astype(np.int8), entry.quantity, held, half)
+    at_exit = np.maximum(depart, entry.at_us)
+    back = Sent(at_exit, (-side).astype(np.int8), entry.quantity, held, half, None, *book)
     exit_ = fill_orders(tape, back, instrument, fill, spread, must=True)
     status[(status == "filled") & (exit_.state == 2)] = "forced"
     # No usable price on the whole tape after an entry cannot happen: the entry's own was one.
+    unpaid = np.isin(status, CLOSED) & tape.lacks_settlement(entry.at_us, exit_.at_us)
+    status[unpaid] = "unknown_funding"
     closed = np.isin(status, CLOSED)
-    fee_rates = [fee_bps(profile, settings.scale, maker) * 1e-4 for maker in (True, False)]
+    rates = costs.fee_rates(settings.profile, tape.symbol).scaled(settings.scale.fee)
     payments = payments_met(
         tape, intents, entry, exit_, closed, side * entry.quantity, settings.scale
     )
@@ -151,16 +156,29 @@ def _trade(
         pl.Series("status", status.tolist(), dtype=pl.String),
         pl.Series("decide_us", decide),
         pl.Series("leave_us", leave),
+        pl.Series("arrive_us", arrive),
         pl.Series("ordered_lots", lots),
         pl.Series("lots", np.where(entry.state > 0, _lots(entry.quantity, instrument), lots)),
         pl.Series("sigma_d_bps", sigma).fill_nan(None),
         pl.Series("volume_usd", volume).fill_nan(None),
         pl.Series("entry_maker", (settings.entry != "taker") & (entry.maker | (entry.state == 0))),
-        *money(side, entry, exit_, closed, instrument, fee_rates),
+        *money(side, entry, exit_, closed, instrument, rates),
         *mids(tape, decide, leave, int(fill.max_quote_age_s * 1e6)),
         *markouts(tape, side, entry, instrument, int(fill.max_quote_age_s * 1e6)),
     ).with_columns(pl.Series("stress", stress))
     return with_totals(frame, payments), payments
+
+
+def _conditions(
+    stress: npt.NDArray[np.bool_], costs: CostModel, settings: RunSettings
+) -> Conditions:
+    return conditions(
+        stress,
+        settings.latency_s,
+        costs.execution.latency.stress_multiplier,
+        stressed_spread(costs.profiles[settings.profile], settings.scale),
+        costs.execution.degradation,
+    )
 
 
 def _size(price: F64, instrument: Instrument, notional_usd: float) -> tuple[I64, F64]:

@@ -1,8 +1,9 @@
 """Latency: how long after a decision an order can meet the book.
 
-One named model: a constant delay, the same on entry and exit. Conditions: the venue answers, no
-queue at the gateway, clocks agree. A fill that uses the quote standing after the delay already
-pays for the delay; no further latency slippage is added.
+One named model: a constant delay, the same on entry and exit, `stress_multiplier` times as long for
+a trade that was decided under stress (`degradation`). Conditions: the venue answers, clocks agree,
+and a queue at the gateway is no worse than the multiplier. A fill that uses the quote standing
+after the delay already pays for the delay; no further latency slippage is added.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ class LatencyModel(Spec):
     """Constant delays to try, in seconds, rising; results are judged at the worst of them."""
 
     latency_s: tuple[float, ...] = Field(default=(1.0, 2.0, 5.0), min_length=1)
+    stress_multiplier: float = Field(default=2.0, ge=1)
 
     @field_validator("latency_s")
     @classmethod

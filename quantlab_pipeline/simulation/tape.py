@@ -8,7 +8,7 @@ one-second quotes of many symbols never stands in memory at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from quantlab_pipeline.core.clocks import MINUTE_US
-from quantlab_pipeline.simulation.funding import settlements
+from quantlab_pipeline.simulation.funding import FUNDING_READ, settlements, unsettled
 from quantlab_pipeline.simulation.liquidity import trailing_liquidity
 
 I64 = npt.NDArray[np.int64]
@@ -58,7 +58,8 @@ class Tape:
     """One symbol. Quotes may be empty; instants are microseconds; unknown values are NaN.
 
     `known_us`, `sigma_d_bps` and `volume_usd` are trailing liquidity by the instant from which it
-    was known; `stamp_us`, `rate` and `mark` the settlements.
+    was known; `stamp_us`, `rate` and `mark` the settlements, `unsettled_us` those that the
+    intervals call for and of which there is no rate: who is held across one pays an unknown sum.
     """
 
     symbol: str
@@ -81,6 +82,7 @@ class Tape:
     stamp_us: I64
     rate: F64
     mark: F64
+    unsettled_us: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def end_us(self) -> int:
@@ -107,6 +109,11 @@ class Tape:
         good = (self.bid > 0) & (self.bid < self.ask) & (self.bid_qty > 0) & (self.ask_qty > 0)
         usable = (i >= 0) & good[k] & (age <= max_age_us)
         return np.where(usable, 0.5 * (self.bid[k] + self.ask[k]), np.nan)
+
+    def lacks_settlement(self, entry_us: I64, exit_us: I64) -> B1:
+        """Whether a missing settlement lies in entry < stamp <= exit of each position."""
+        first = np.searchsorted(self.unsettled_us, entry_us, side="right")
+        return np.searchsorted(self.unsettled_us, exit_us, side="right") > first
 
     def liquidity_at(self, at_us: I64) -> tuple[F64, F64]:
         """(sigma_d_bps, volume_usd) as known at each instant."""
@@ -141,7 +148,9 @@ def tapes(tables: MarketTables, symbols: Sequence[str]) -> Iterator[Tape]:
 def _tape(symbol: str, bars: pl.DataFrame, tables: MarketTables) -> Tape:
     liquid = trailing_liquidity(bars).sort("available_at", "ts")
     quotes = _quotes(symbol, tables.quotes)
-    paid = _settlements(symbol, tables)
+    funding = _funding(symbol, tables)
+    paid = _settlements(symbol, funding, tables)
+    opened, closed = _us(bars, "open_ts"), _us(bars, "ts")
     return Tape(
         symbol=symbol,
         quote_us=_us(quotes, "ts"),
@@ -150,8 +159,8 @@ def _tape(symbol: str, bars: pl.DataFrame, tables: MarketTables) -> Tape:
         ask=_floats(quotes, "ask_px"),
         ask_qty=_floats(quotes, "ask_qty"),
         age_us=_age_us(quotes),
-        open_us=_us(bars, "open_ts"),
-        close_us=_us(bars, "ts"),
+        open_us=opened,
+        close_us=closed,
         open=_floats(bars, "open"),
         low=_floats(bars, "low"),
         high=_floats(bars, "high"),
@@ -163,6 +172,7 @@ def _tape(symbol: str, bars: pl.DataFrame, tables: MarketTables) -> Tape:
         stamp_us=paid["stamp_us"].to_numpy(),
         rate=_floats(paid, "rate"),
         mark=_floats(paid, "mark_price"),
+        unsettled_us=unsettled(funding, int(opened[0]), int(closed[-1])),
     )
 
 
@@ -178,16 +188,17 @@ def _quotes(symbol: str, quotes: pl.DataFrame | pl.LazyFrame | None) -> pl.DataF
     return quotes.lazy().filter(mine).select(columns).sort("ts").collect()
 
 
-def _settlements(symbol: str, tables: MarketTables) -> pl.DataFrame:
+def _funding(symbol: str, tables: MarketTables) -> pl.DataFrame:
     if tables.funding is None or not tables.funding.height:
-        return pl.DataFrame(
-            schema={"stamp_us": pl.Int64, "rate": pl.Float64, "mark_price": pl.Float64}
-        )
-    mine = pl.col("symbol") == symbol
+        return pl.DataFrame(schema=FUNDING_READ)
+    return tables.funding.filter(pl.col("symbol") == symbol).select(list(FUNDING_READ))
+
+
+def _settlements(symbol: str, funding: pl.DataFrame, tables: MarketTables) -> pl.DataFrame:
     marks = tables.mark_index
     if marks is not None:
-        marks = marks.filter(mine) if marks.height else None
-    return settlements(tables.funding.filter(mine), marks)
+        marks = marks.filter(pl.col("symbol") == symbol) if marks.height else None
+    return settlements(funding, marks)
 
 
 def _us(frame: pl.DataFrame, column: str) -> I64:

@@ -6,7 +6,6 @@ a fill comes from (`legs`), and integer money (`accounting`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import polars as pl
 from quantlab_pipeline.core.clocks import TS
 from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.simulation.costs import CostScale
+from quantlab_pipeline.simulation.fees import FeeRates
 from quantlab_pipeline.simulation.legs import Legs
 from quantlab_pipeline.simulation.tape import Tape
 
@@ -39,7 +39,11 @@ Decide at `ts` to hold `side`, decide at `exit_ts` to leave; `stress` as known a
 """
 
 ORDERED = ("filled", "forced", "not_filled")
-"""Statuses whose entry order was sent. Others: truncated, too_small, unknown_liquidity."""
+"""Statuses whose entry order was sent, and whose result is known.
+
+Others: truncated, too_small and unknown_liquidity were never sent; unknown_funding was held across
+a settlement that the data lacks.
+"""
 
 CLOSED = ("filled", "forced")
 """Statuses with an entry and an exit."""
@@ -53,7 +57,7 @@ MARKOUTS_S = (1, 5, 60)
 TRADES: dict[str, Any] = {
     **INTENTS,
     "status": pl.String,
-    **dict.fromkeys(("decide_us", "leave_us", "ordered_lots", "lots"), pl.Int64),
+    **dict.fromkeys(("decide_us", "leave_us", "arrive_us", "ordered_lots", "lots"), pl.Int64),
     **dict.fromkeys(("sigma_d_bps", "volume_usd"), pl.Float64),
     **dict.fromkeys(("entry_us", "exit_us", "entry_ticks", "exit_ticks"), pl.Int64),
     **dict.fromkeys(("entry_maker", "measured"), pl.Boolean),
@@ -109,14 +113,15 @@ def money(
     exit_: Legs,
     closed: B1,
     instrument: Instrument,
-    fee_rates: Sequence[float],
+    rates: FeeRates,
 ) -> list[pl.Series]:
     """The columns of fills, in ticks and USD; money is null unless `closed`.
 
-    `fee_rates`: a maker's and a taker's, of the value traded.
+    What was filled at rest pays the maker's rate of `rates`, everything else the taker's.
     """
     tick, quantity = float(instrument.tick_size), entry.quantity
-    fee_in, fee_out = np.where(entry.maker, *fee_rates), fee_rates[1]
+    fee_in = np.where(entry.maker, rates.maker_bps, rates.taker_bps) * 1e-4
+    fee_out = rates.taker_bps * 1e-4
     in_ticks = _ticks_against(entry.price, side, instrument)
     out_ticks = _ticks_against(exit_.price, (-side).astype(np.int8), instrument)
     paid, got = in_ticks * tick, out_ticks * tick

@@ -55,6 +55,7 @@ def tables() -> tuple[CandidateFacts, pl.DataFrame, pl.DataFrame]:
         costs.profiles["conservative"],
         costs.notional_usd,
         (("phase2_candidates", "sha256:one"), ("candidate_studies", "sha256:two")),
+        (5.0, 5.0),
     )
     return facts, frame, studies
 

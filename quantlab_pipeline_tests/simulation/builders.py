@@ -19,17 +19,18 @@ START = datetime(2025, 1, 6, tzinfo=UTC)
 BTC = Instrument(symbol="BTC", tick_size=Decimal("0.01"), lot_size=Decimal("0.000001"))
 
 
-def cost_model(fee_bps=4.0, impact_y=0.0, half_bps=1.0, latency=(1.0,), **fill):
-    """Both profiles alike: the fee, Y and assumed half-spread given, no stress."""
+def cost_model(fee_bps=4.0, impact_y=0.0, half_bps=1.0, latency=(1.0,), maker_bps=0.0, **fill):
+    """Both profiles alike: fees of one venue, Y and assumed half-spread given, no stress."""
+    rates = {"volume_from_usd": 0.0, "maker_bps": maker_bps, "taker_bps": fee_bps}
     profile = {
-        "fee_taker_bps": fee_bps,
-        "fee_maker_bps": 0.0,
         "impact_y": impact_y,
         "stress_spread_multiplier": 2.0,
         "spread_tiers": [{"volume_from_usd": 0.0, "half_spread_bps": half_bps}],
     }
     return CostModel.model_validate(
         {
+            "venue": "here",
+            "fees": {"here": {"tiers": [rates]}},
             "profiles": {"base": profile, "conservative": profile},
             "notional_usd": 10_000.0,
             "execution": {
@@ -79,13 +80,15 @@ def quotes_of(mid, spread_bps, symbol="BTC", start=START, size=1e6, step_s=1):
     )
 
 
-def funding_of(stamps, rate, mark=None, symbol="BTC"):
-    """Settlements of one rate at `stamps`."""
+def funding_of(stamps, rate, mark=None, symbol="BTC", interval_h=8):
+    """Settlements of one rate at `stamps`; `interval_h` of all or of each."""
+    hours = interval_h if isinstance(interval_h, list) else [interval_h] * len(stamps)
     return pl.DataFrame(
         {
             "symbol": [symbol] * len(stamps),
             "ts": pl.Series(stamps, dtype=TS),
             "settled_rate": [float(rate)] * len(stamps),
+            "interval_h": pl.Series(hours, dtype=pl.Int64),
             "mark_price": pl.Series([mark] * len(stamps), dtype=pl.Float64),
         }
     )

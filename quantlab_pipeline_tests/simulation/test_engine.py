@@ -1,5 +1,6 @@
 """The engine on planted markets: the taker's identity, latency, the oracle bound, exact books."""
 
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
@@ -11,6 +12,7 @@ from quantlab_pipeline.core.records import CashMovement, Fill, FundingPayment, c
 from quantlab_pipeline.simulation.accounting import AccountingError, keep_books, records_of
 from quantlab_pipeline.simulation.costs import CostScale
 from quantlab_pipeline.simulation.engine import RunSettings, simulate
+from quantlab_pipeline.simulation.fees import FeeRates
 from quantlab_pipeline.simulation.tape import MarketTables, tapes
 from quantlab_pipeline_tests.simulation.builders import (
     BTC,
@@ -236,6 +238,35 @@ def test_a_fill_at_the_very_stamp_of_a_settlement_comes_after_it():
     )
     at_stamp = [type(r).__name__ for r in records if r.at_us == paid[0].at_us]
     assert at_stamp[0] == "FundingPayment"
+
+
+@pytest.mark.parametrize(("own", "entry", "paid"), [
+    (None, "taker", 8.0),
+    (FeeRates(maker_bps=1.0, taker_bps=7.0), "taker", 14.0),
+])  # fmt: skip
+def test_trades_and_records_pay_the_symbol_s_own_fees(own, entry, paid):
+    costs = cost_model(fee_bps=4.0, half_bps=0.0)
+    if own is not None:
+        schedule = costs.fees["here"].model_copy(update={"instruments": {"BTC": own}})
+        costs = costs.model_copy(update={"fees": {"here": schedule}})
+    tables = MarketTables(bars_of(np.full(16 * 60, 50_000.0)))
+    way = RunSettings(1.0, "base", entry=entry)
+    simulation = run(intents_of([(WARM, WARM + timedelta(hours=1), 1)]), tables, costs, way)[0]
+    assert simulation.trades["fee_bps"].item() == pytest.approx(paid, abs=1e-9)
+    books = keep_books(records_of(simulation, "s", {"BTC": BTC}, costs), {"BTC": BTC})
+    assert books.cash_units / 1e8 == pytest.approx(-10_000 * paid * 1e-4, abs=1e-6)
+
+
+def test_a_rebate_is_booked_as_a_negative_fee_to_the_unit():
+    """The same trades, their entries marked as resting ones: 1 bp is received instead of 4 paid."""
+    costs = cost_model(fee_bps=4.0, half_bps=0.0, maker_bps=-1.0)
+    tables = MarketTables(bars_of(np.full(16 * 60, 50_000.0)))
+    simulation = run(intents_of([(WARM, WARM + timedelta(hours=1), 1)]), tables, costs)[0]
+    rested = simulation.trades.with_columns(entry_maker=pl.lit(True))
+    records = records_of(replace(simulation, trades=rested), "s", {"BTC": BTC}, costs)
+    fees = [r.fee_units for r in records if isinstance(r, Fill)]
+    assert fees == [-100_000_000, 400_000_000]
+    assert keep_books(records, {"BTC": BTC}).cash_units == -300_000_000
 
 
 def test_what_cannot_be_traded_says_why():

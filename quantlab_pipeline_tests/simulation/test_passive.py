@@ -36,8 +36,9 @@ def resting(rule="queue", **settings):
 
 
 def with_maker_fee(costs, bps):
-    profile = costs.profiles["base"].model_copy(update={"fee_maker_bps": bps})
-    return costs.model_copy(update={"profiles": {"base": profile, "conservative": profile}})
+    ((name, schedule),) = costs.fees.items()
+    tier = schedule.tiers[0].model_copy(update={"maker_bps": bps})
+    return costs.model_copy(update={"fees": {name: schedule.model_copy(update={"tiers": (tier,)})}})
 
 
 def book_of(rows, start=WARM):

@@ -36,6 +36,7 @@ from quantlab_pipeline.research.validation.spec import (
     V1Thresholds,
 )
 from quantlab_pipeline.simulation.costs import CostModel, SpreadTier
+from quantlab_pipeline.simulation.fees import FeeSchedule, FeeTier
 from quantlab_pipeline.worlds.market import generate
 from quantlab_pipeline.worlds.spec import Scenario
 
@@ -48,6 +49,7 @@ EVENT_TYPES = (
 """The registry's types that bars alone show, but for the wicks: a market of diffusion has none."""
 
 TEMPLATES = ("directional", "mean_reversion")
+_NO_FEE = (FeeTier(volume_from_usd=0.0, maker_bps=0.0, taker_bps=0.0),)
 _NO_SPREAD = (SpreadTier(volume_from_usd=0.0, half_spread_bps=0.0),)
 
 
@@ -100,11 +102,10 @@ def bench_of(project: SpecFolder, scenario: Callable[[str, type[Scenario]], Scen
 
 def without_costs(costs: CostModel) -> CostModel:
     """The same model with every fee, spread and impact zero."""
-    nothing: dict[str, Any] = {
-        "fee_taker_bps": 0.0, "fee_maker_bps": 0.0, "impact_y": 0.0, "spread_tiers": _NO_SPREAD
-    }  # fmt: skip
+    nothing: dict[str, Any] = {"impact_y": 0.0, "spread_tiers": _NO_SPREAD}
     profiles = {name: p.model_copy(update=nothing) for name, p in costs.profiles.items()}
-    return costs.model_copy(update={"profiles": profiles})
+    fees = {costs.venue: FeeSchedule(tiers=_NO_FEE)}
+    return costs.model_copy(update={"profiles": profiles, "fees": fees})
 
 
 @dataclass(frozen=True, slots=True)

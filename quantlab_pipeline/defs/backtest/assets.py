@@ -20,7 +20,7 @@ def blueprints(run: StageRun) -> Made:
         run.load("phase2_candidates"),
         run.symbols,
         run.project.backtest().overlap,
-        run.project.costs(),
+        run.costs,
     )
     return Made(frame, {"strategies": frame.height})
 
@@ -49,7 +49,7 @@ def study_of(run: StageRun) -> Study:
     return Study(
         market_tables(run),
         run.project.instruments().by_symbol(run.symbols, assume=run.assumes_instruments),
-        run.project.costs(),
+        run.costs,
         run.days,
         run.study.holdout_start,
     )

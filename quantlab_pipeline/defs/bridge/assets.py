@@ -20,7 +20,7 @@ def bridge_results(run: StageRun) -> Made:
         entries_of(run, survivors),
         market_tables(run),
         run.project.instruments().by_symbol(run.symbols, assume=run.assumes_instruments),
-        run.project.costs(),
+        run.costs,
         run.project.gates().b,
         run.days,
     )
@@ -38,7 +38,7 @@ def entries_of(run: StageRun, candidates: pl.DataFrame) -> pl.DataFrame:
     """The signed entries of `candidates` on the run's days."""
     family = run.project.family(run.study.family)
     events, features = run.load("events"), run.load("features_pt")
-    return signed_entries(candidates, events, features, family, run.project.costs())
+    return signed_entries(candidates, events, features, family, run.costs)
 
 
 def market_tables(run: StageRun) -> MarketTables:

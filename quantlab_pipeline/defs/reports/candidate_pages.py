@@ -44,9 +44,10 @@ def page_path(candidate_id: str) -> str:
 
 
 def _facts(outcome: StudyOutcome) -> CandidateFacts:
-    study, costs = outcome.study, outcome.project.costs()
+    study, costs = outcome.study, outcome.project.costs().at(outcome.market.venue)
     family = outcome.project.family(study.family)
     days = study.evaluation_days
+    fees = costs.taker_bps(family.cost_profile, study.symbols)
     return CandidateFacts(
         study=study.name,
         market=outcome.market.name,
@@ -59,6 +60,7 @@ def _facts(outcome: StudyOutcome) -> CandidateFacts:
         terms=costs.profiles[family.cost_profile],
         notional_usd=costs.notional_usd,
         made_from=tuple((t, outcome.lake.fingerprint(t, study.name)) for t in _TABLES),
+        taker_bps=(float(fees.min()), float(fees.max())),
     )
 
 

@@ -47,7 +47,7 @@ def phase2_candidates(run: StageRun) -> Made:
     """
     family, costs, gates = (
         run.project.family(run.study.family),
-        run.project.costs(),
+        run.costs,
         run.project.gates(),
     )
     inputs = validation_inputs(run)
@@ -113,7 +113,7 @@ def candidate_studies(run: StageRun) -> Made:
     frame = followed_in_full(
         validation_inputs(run),
         run.project.family(run.study.family),
-        run.project.costs(),
+        run.costs,
         run.project.gates().v1.slice_min_days,
         run.load("phase2_candidates"),
     )
@@ -148,7 +148,7 @@ def validation_inputs(run: StageRun) -> ValidationInputs:
         absent_datasets=run.absent_datasets,
         waived=run.waived_upstream(),
         definitions=definitions(
-            registry, features, run.project.family(run.study.family), run.project.costs()
+            registry, features, run.project.family(run.study.family), run.costs
         ),
     )
 

@@ -38,7 +38,7 @@ def study_placebo(run: StageRun, progress: Progress = lambda *_: None) -> Placeb
     return run_placebo(
         inputs,
         run.project.family(run.study.family),
-        run.project.costs(),
+        run.costs,
         run.project.gates().v1,
         run.market.trial_budget,
         lookback_days(run),

@@ -84,7 +84,8 @@ def _add(
     volume = tape.volume_usd[np.isfinite(tape.volume_usd)]
     typical = np.array([np.median(volume) if volume.size else np.nan])
     half = float(assumed_half_spread_bps(profile, typical)[0])
-    stats = kernel.sweep(bars, targets, profile.fee_taker_bps, half, np.zeros(0))
+    fee = study.costs.fee_rates(plan.profile, tape.symbol).taker_bps
+    stats = kernel.sweep(bars, targets, fee, half, np.zeros(0))
     daily += stats.daily
     fills += stats.n_fills
 

@@ -26,7 +26,8 @@ from quantlab_pipeline.research.bridge.gate import verdict
 from quantlab_pipeline.research.bridge.schema import BRIDGE_RESULTS
 from quantlab_pipeline.research.bridge.spec import BThresholds
 from quantlab_pipeline.simulation.accounting import records_of
-from quantlab_pipeline.simulation.costs import CostModel, best_participation
+from quantlab_pipeline.simulation.capacity import best_participation
+from quantlab_pipeline.simulation.costs import CostModel
 from quantlab_pipeline.simulation.engine import RunSettings, Simulation, simulate
 from quantlab_pipeline.simulation.tape import MarketTables, tapes
 from quantlab_pipeline.simulation.trades import CLOSED, INTENTS, PARTS

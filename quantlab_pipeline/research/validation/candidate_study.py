@@ -112,6 +112,7 @@ def trades_of(arrays: EventArrays, events: Traded) -> Trades:
     costs, chosen = arrays.costs, events.chosen
     return Trades(
         gross=events.sign * arrays.paths.long_return[events.h, chosen],
+        taker_bps=costs.taker_bps[chosen],
         spread_bps=costs.spread[events.h, chosen],
         sigma_d_bps=costs.sigma_d_bps[chosen],
         volume_usd=costs.volume_usd[chosen],

@@ -18,7 +18,7 @@ from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.research.validation.inputs import EventArrays
 from quantlab_pipeline.research.validation.secondary import hac_variance, two_way_variance
 from quantlab_pipeline.research.validation.slices import SliceTable, days_of, slice_table, summary
-from quantlab_pipeline.simulation.costs import best_participation
+from quantlab_pipeline.simulation.capacity import best_participation
 
 if TYPE_CHECKING:
     from quantlab_pipeline.kernels.calendar_time import CalendarSums, Events
@@ -239,7 +239,7 @@ def _student(values: FloatArray) -> float | None:
 def _capacity(cell: Cell, gross: float | None, impact_y: float) -> float | None:
     """Most profitable notional of one trade at the events' median volatility and volume, USD.
 
-    A trade never takes more than a day's volume. Square-root law of `simulation.costs`.
+    A trade never takes more than a day's volume. Square-root law of `simulation.impact`.
     """
     if gross is None:
         return None

@@ -125,7 +125,7 @@ def expand_family(family: CandidateFamily, question: Question, costs: CostModel)
     """Every candidate, in a fixed order: event type, bucket, horizon, template, side."""
     profile = {
         "profile": family.cost_profile,
-        "terms": costs.profiles[family.cost_profile],
+        "terms": costs.terms(family.cost_profile),
         "notional_usd": costs.notional_usd,
         "stress": costs.stress,
         "stress_read": {name: question.definitions.get(name) for name in costs.stress},
@@ -135,11 +135,13 @@ def expand_family(family: CandidateFamily, question: Question, costs: CostModel)
         "path": {"missing": family.max_missing_frac, "exit_gap_min": family.max_exit_gap_min},
         "cost": digest(profile),
     }
-    tried_on = {
+    tried_on: dict[str, Any] = {
         "statistic": STATISTIC,
         "universe": sorted(question.symbols),
         "window": [question.first_day, question.last_day],
     }
+    if own := costs.own_fees(family.cost_profile, question.symbols):
+        tried_on["own_fees"] = own
     return list(_cells(family, question, digest(traded), digest({**traded, **tried_on})))
 
 

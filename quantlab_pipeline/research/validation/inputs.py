@@ -71,8 +71,8 @@ class ValidationInputs:
 class EventCosts:
     """Costs of each event, float64: `total` and `fixed` (without impact) are [H, n] in bps.
 
-    `spread` [H, n] is both half-spreads in bps as they are in calm, `stress` bool[n] says whether
-    the market was stressed at the decision.
+    `spread` [H, n] is both half-spreads in bps as they are in calm, `taker_bps` [n] the fee of each
+    event's symbol per side, `stress` bool[n] says whether the market was stressed at the decision.
     `sigma_d_bps` and `volume_usd` [n] are a day's, as known at the decision. `assumed` [H, n] is
     the share (0, 0.5 or 1) of the two spreads that no book measured. Unknown is NaN.
     """
@@ -84,6 +84,7 @@ class EventCosts:
     assumed: FloatArray
     spread: FloatArray
     stress: BoolArray
+    taker_bps: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +216,7 @@ def _costs(
     participation = costs.notional_usd / np.where(volume > 0, volume, np.nan)
     assumed_half = assumed_half_spread_bps(costs.profiles[family.cost_profile], volume)
     stress = stress_flag(costs, rows)
+    taker = costs.taker_bps(family.cost_profile, inputs.symbols)[symbol]
     book = _half_spreads(inputs)
     shape = (len(family.horizons), rows.height)
     total, fixed, assumed, spread = (np.empty(shape) for _ in range(4))
@@ -226,9 +228,9 @@ def _costs(
         assumed[h] = (np.isnan(at_entry) * 0.5) + (np.isnan(at_exit) * 0.5)
         for out, share in ((total, participation), (fixed, np.zeros(rows.height))):
             out[h] = event_cost_bps(
-                costs, family.cost_profile, spreads[0], spreads[1], sigma, share, stress
+                costs, family.cost_profile, taker, spreads[0], spreads[1], sigma, share, stress
             )
-    return EventCosts(total, fixed, sigma, volume, assumed, spread, stress)
+    return EventCosts(total, fixed, sigma, volume, assumed, spread, stress, taker)
 
 
 def _half_spreads(inputs: ValidationInputs) -> FloatArray:

@@ -17,12 +17,11 @@ import numpy.typing as npt
 
 from quantlab_pipeline.core.clocks import DAY_MINUTES
 from quantlab_pipeline.research.validation.study_schema import COST_AXES
+from quantlab_pipeline.simulation.capacity import best_participation, break_even_participation
 from quantlab_pipeline.simulation.costs import (
     CostModel,
     CostScale,
     ProfileName,
-    best_participation,
-    break_even_participation,
     cost_sweep,
     event_cost_bps,
 )
@@ -46,11 +45,13 @@ MINUTE_CAP = 0.1
 class Trades(NamedTuple):
     """n events of one candidate, in its own side: gross return, and what its costs are made of.
 
-    `gross` is in units of return, `spread_bps` both half-spreads in calm; `sigma_d_bps` and
-    `volume_usd` are a day's as known at each decision, `volume_usd` is positive. No NaN.
+    `gross` is in units of return, `taker_bps` the fee of a side, `spread_bps` both half-spreads in
+    calm; `sigma_d_bps` and `volume_usd` are a day's as known at each decision, `volume_usd` is
+    positive. No NaN.
     """
 
     gross: FloatArray
+    taker_bps: FloatArray
     spread_bps: FloatArray
     sigma_d_bps: FloatArray
     volume_usd: FloatArray
@@ -114,7 +115,7 @@ def cost_rows(trades: Trades, totals: Totals, model: CostModel, profile: Profile
     for axis in COST_AXES:
         values = SLIPPAGES_BPS if axis == "slippage" else MULTIPLIERS
         scales = [_scale(axis, value) for value in values]
-        costs = cost_sweep(model, profile, *_spreads(trades), *liquidity, trades.stress, scales)
+        costs = cost_sweep(model, profile, *_paid(trades), *liquidity, trades.stress, scales)
         for value, cost in zip(values, costs.tolist(), strict=True):
             z = totals.z_net(n * cost / BPS)
             rows.append(
@@ -203,9 +204,9 @@ def _scale(axis: str, value: float) -> CostScale:
 def _fixed(trades: Trades, model: CostModel, profile: ProfileName) -> FloatArray:
     """Each event's round trip without impact, bps."""
     nothing = np.zeros(trades.gross.size)
-    return event_cost_bps(model, profile, *_spreads(trades), nothing, nothing, trades.stress)
+    return event_cost_bps(model, profile, *_paid(trades), nothing, nothing, trades.stress)
 
 
-def _spreads(trades: Trades) -> tuple[FloatArray, FloatArray]:
-    """Both half-spreads at once, as the cost model takes them: only their sum counts."""
-    return trades.spread_bps, np.zeros(trades.gross.size)
+def _paid(trades: Trades) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Fee and both half-spreads, as the cost model takes them: only the spreads' sum counts."""
+    return trades.taker_bps, trades.spread_bps, np.zeros(trades.gross.size)

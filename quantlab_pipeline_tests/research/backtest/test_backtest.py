@@ -61,7 +61,7 @@ def plan_of(overlap="skip", costs=COSTS, horizon="1h"):
 @pytest.fixture(scope="module")
 def planted():
     bars, instants = market(40.0)
-    stamps = [START + timedelta(hours=8 * i, minutes=30) for i in range(1, 17)]
+    stamps = [START + timedelta(hours=8 * i, minutes=30) for i in range(1, 18)]
     return study_of(bars, funding=funding_of(stamps, 1e-4)), entries_of(instants)
 
 

@@ -17,6 +17,7 @@ from quantlab_pipeline.research.market_data.schema import FUNDING, TOB_1M_AGG
 from quantlab_pipeline.research.validation.inputs import ValidationInputs
 from quantlab_pipeline.research.validation.spec import Bucket, CandidateFamily, Template
 from quantlab_pipeline.simulation.costs import CostModel, CostProfile, SpreadTier
+from quantlab_pipeline.simulation.fees import FeeSchedule, FeeTier
 
 FIRST_DAY = date(2025, 1, 1)
 BUFFER = 1500
@@ -179,14 +180,17 @@ def _events(made, grid, names):
 
 def cost_model(fee_bps=1.0, half_spread_bps=0.5, impact_y=0.7) -> CostModel:
     """One spread tier, no stress."""
+    tier = FeeTier(volume_from_usd=0.0, maker_bps=0.0, taker_bps=fee_bps)
     profile = CostProfile(
-        fee_taker_bps=fee_bps,
-        fee_maker_bps=0.0,
         impact_y=impact_y,
         stress_spread_multiplier=1.0,
         spread_tiers=(SpreadTier(volume_from_usd=0.0, half_spread_bps=half_spread_bps),),
     )
-    return CostModel(profiles={"base": profile, "conservative": profile})
+    return CostModel(
+        venue="here",
+        fees={"here": FeeSchedule(tiers=(tier,))},
+        profiles={"base": profile, "conservative": profile},
+    )
 
 
 def free() -> CostModel:

@@ -13,7 +13,10 @@ import pytest
 from quantlab_pipeline.core.clocks import MINUTE
 from quantlab_pipeline.core.point_in_time import asof_join, decision_minute
 from quantlab_pipeline.research.validation import inputs as room
+from quantlab_pipeline.research.validation.evaluate import question_of
+from quantlab_pipeline.research.validation.family import expand_family
 from quantlab_pipeline.research.validation.inputs import prepare
+from quantlab_pipeline.simulation.fees import FeeRates
 from quantlab_pipeline_tests.research.validation import builders
 
 COLUMN = "range_pos_1d"
@@ -80,3 +83,20 @@ def test_an_unknown_regime_is_none_of_the_known():
     expected = [places[v] for v in inputs.events["vol_regime"]]
     assert sorted(codes.tolist()) == sorted(expected)
     assert -1 in codes
+
+
+def test_a_symbol_with_fees_of_its_own_pays_them_twice_a_round_trip():
+    inputs = builders.inputs_of(builders.world(3, n_symbols=2, n_days=5))
+    own = FeeRates(maker_bps=0.0, taker_bps=7.0)
+    plain = builders.cost_model(fee_bps=1.0)
+    schedule = plain.fees["here"].model_copy(update={"instruments": {inputs.symbols[1]: own}})
+    dearer = plain.model_copy(update={"fees": {"here": schedule}})
+    before, after = (prepare(inputs, builders.family(), c) for c in (plain, dearer))
+    extra = np.where(before.symbol == 1, 12.0, 0.0)
+    np.testing.assert_allclose(after.costs.total - before.costs.total, [extra], atol=1e-9)
+    np.testing.assert_allclose(after.costs.fixed - before.costs.fixed, [extra], atol=1e-9)
+    hashes = [
+        {c.candidate_hash for c in expand_family(builders.family(), question_of(inputs), costs)}
+        for costs in (plain, dearer)
+    ]
+    assert not hashes[0] & hashes[1]

@@ -34,6 +34,7 @@ def trades_of(seed=1, n=50, edge_bps=40.0, stressed=0.3):
     rng = np.random.default_rng(seed)
     return Trades(
         gross=1e-4 * (edge_bps + 30.0 * rng.standard_normal(n)),
+        taker_bps=rng.choice([4.5, 5.0], n),
         spread_bps=rng.uniform(0.2, 6.0, n),
         sigma_d_bps=rng.uniform(100.0, 900.0, n),
         volume_usd=10.0 ** rng.uniform(6.5, 9.5, n),
@@ -43,9 +44,10 @@ def trades_of(seed=1, n=50, edge_bps=40.0, stressed=0.3):
 
 def golden(surplus_bps, n=3):
     """METHOD 6: sigma_d 400 bps, and an edge that leaves `surplus_bps` before impact."""
-    fixed = 2 * COSTS.profiles[PROFILE].fee_taker_bps
+    fee = COSTS.fee_rates(PROFILE).taker_bps
     return Trades(
-        gross=np.full(n, 1e-4 * (surplus_bps + fixed)),
+        gross=np.full(n, 1e-4 * (surplus_bps + 2 * fee)),
+        taker_bps=np.full(n, fee),
         spread_bps=np.zeros(n),
         sigma_d_bps=np.full(n, 400.0),
         volume_usd=np.full(n, 1e9),
@@ -63,7 +65,8 @@ def mean_net(trades, notional, scale_costs=1.0):
     share = notional / trades.volume_usd
     zero = np.zeros(trades.gross.size)
     liquidity = trades.sigma_d_bps, share
-    cost = event_cost_bps(COSTS, PROFILE, trades.spread_bps, zero, *liquidity, trades.stress)
+    paid = trades.taker_bps, trades.spread_bps, zero
+    cost = event_cost_bps(COSTS, PROFILE, *paid, *liquidity, trades.stress)
     return float(np.mean(1e4 * trades.gross - scale_costs * cost))
 
 
@@ -189,9 +192,9 @@ def test_at_a_share_of_the_minute_each_trade_has_its_own_size():
         if (r["axis"], r["value"]) == ("participation", 0.1)
     ]
     profit, sizes = 0.0, []
-    for gross, spread, sigma, volume, stress in zip(*trades, strict=True):
+    for gross, fee, spread, sigma, volume, stress in zip(*trades, strict=True):
         usd = 0.1 * volume / 1440
-        fixed = 2 * 5.0 + spread * (2.0 if stress else 1.0)
+        fixed = 2 * fee + spread * (2.0 if stress else 1.0)
         net = 1e4 * gross - fixed - 2 * 1.0 * sigma * math.sqrt(usd / volume)
         profit, sizes = profit + usd * net, [*sizes, usd]
     assert row["notional_usd"] == pytest.approx(np.mean(sizes))
