@@ -10,7 +10,12 @@ import pytest
 from quantlab_pipeline.core.clocks import TS, to_us
 from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.simulation.accounting import funding_units
-from quantlab_pipeline.simulation.funding import payment_usd, settled_between, settlements
+from quantlab_pipeline.simulation.funding import (
+    payment_usd,
+    settled_between,
+    settlements,
+    unsettled,
+)
 from quantlab_pipeline_tests.simulation.builders import funding_of
 
 BTC = Instrument(symbol="BTC", tick_size=Decimal("0.1"), lot_size=Decimal("0.001"))
@@ -63,3 +68,43 @@ def test_a_missing_mark_comes_from_the_minute_before_and_else_stays_unknown():
     got = settlements(funding_of(stamps, 1e-4), marks)["mark_price"].to_list()
     assert got[0] == 50_000.0
     assert np.isnan(got[1])
+
+
+def due(hours, intervals, first_h=0, last_h=48):
+    """Hours since T0 at which a settlement was due and is not among `hours`."""
+    rows = funding_of([T0 + timedelta(hours=h) for h in hours], 1e-4, interval_h=intervals)
+    ends = (to_us(T0 + timedelta(hours=h)) for h in (first_h, last_h))
+    return [(int(s) - to_us(T0)) / 3.6e9 for s in unsettled(rows, *ends)]
+
+
+@pytest.mark.parametrize(
+    ("hours", "intervals", "expected"),
+    [
+        ([8, 16, 24, 32, 40, 48], 8, []),
+        ([8, 24, 32, 40, 48], 8, [16]),
+        ([16, 24, 32, 40, 48], 8, [8]),
+        ([8, 16, 24], 8, [32, 40, 48]),
+        ([8, 12, 16, 20, 21, 22, 30, 38, 46], [8, 4, 4, 4, 1, 1, 8, 8, 8], []),
+        ([8, 16, 20, 24, 25, 27, 28, 36, 44], [8, 8, 4, 4, 1, 1, 1, 8, 8], [26]),
+        ([8, 16, 24, 32, 40], 4, [4, 12, 20, 28, 36, 44, 48]),
+        ([], 8, []),
+    ],
+)
+def test_what_the_intervals_call_for_and_is_not_there_is_due(hours, intervals, expected):
+    """An interval that switches is followed as each settlement published it."""
+    assert due(hours, intervals) == expected
+
+
+def test_nothing_is_due_before_the_symbol_traded_or_after_it_ended():
+    assert due([16, 24], 8, first_h=12, last_h=30) == []
+    assert due([16, 24], 8, first_h=8, last_h=31) == []
+    assert due([16, 24], 8, first_h=7, last_h=32) == [8, 32]
+
+
+def test_a_settlement_without_a_rate_is_due_and_is_no_settlement():
+    rows = funding_of([T0 + timedelta(hours=h) for h in (8, 16, 24)], 1e-4).with_columns(
+        settled_rate=pl.Series([1e-4, None, float("nan")])
+    )
+    missing = unsettled(rows, to_us(T0), to_us(T0 + timedelta(hours=24)))
+    assert missing.tolist() == [to_us(T0 + timedelta(hours=h)) for h in (16, 24)]
+    assert settlements(rows).height == 1
