@@ -117,7 +117,9 @@ def money(
 ) -> list[pl.Series]:
     """The columns of fills, in ticks and USD; money is null unless `closed`.
 
-    What was filled at rest pays the maker's rate of `rates`, everything else the taker's.
+    Spread is what crossing it cost: below 0 where a resting order was paid it. So gross less spread
+    and slippage is side x quantity x (got - paid), whichever side of the book was met. What was
+    filled at rest pays the maker's rate of `rates`, everything else the taker's.
     """
     tick, quantity = float(instrument.tick_size), entry.quantity
     fee_in = np.where(entry.maker, rates.maker_bps, rates.taker_bps) * 1e-4
@@ -130,7 +132,7 @@ def money(
         "exit_mid": exit_.mid,
         "notional_usd": quantity * entry.mid,
         "gross_usd": side * quantity * (exit_.mid - entry.mid),
-        "spread_usd": quantity * side * (entry.touch - entry.mid - exit_.touch + exit_.mid),
+        "spread_usd": quantity * side * (entry.touch - entry.mid - (exit_.touch - exit_.mid)),
         "slippage_usd": quantity * (side * (paid - entry.touch) - side * (got - exit_.touch)),
         "fee_usd": quantity * (paid * fee_in + got * fee_out),
     }

@@ -1,4 +1,7 @@
-"""The engine on planted markets: the taker's identity, latency, the oracle bound, exact books."""
+"""The engine on small markets: a still book's exact costs, exact books, fees, and what is refused.
+
+What it must earn and lose on markets whose truth is known stands in `test_planted_truth`.
+"""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -50,23 +53,6 @@ def random_intents(n_bars, seed, n, hold=60):
     )
 
 
-def test_random_trades_on_a_martingale_lose_spread_and_two_fees():
-    """PT-09: mean net = -(spread + 2 fee), by a z-test on mids whose trades do not overlap."""
-    n, hold = 6 * 1440, 1
-    mid = random_walk(n, 6.0, 1)
-    costs = cost_model(fee_bps=4.0, half_bps=1.0)
-    intents = random_intents(n, 2, 4000, hold)
-    trades = run(intents, MarketTables(bars_of(mid)), costs)[0].trades
-    net = trades["net_bps"].to_numpy()
-    z = (net.mean() + 10.0) / (net.std() / np.sqrt(net.size))
-    assert trades["status"].unique().to_list() == ["filled"]
-    assert abs(z) < 3
-    assert not trades["measured"].any()
-    # What is not luck is exact: everything but the mid's move, trade by trade (to a tick).
-    costs_paid = (trades["gross_bps"] - trades["net_bps"]).to_numpy()
-    np.testing.assert_allclose(costs_paid, 10.0, atol=0.15)
-
-
 def test_on_a_still_book_a_round_trip_costs_the_spread_two_fees_and_the_funding_exactly():
     n = 16 * 60
     mid = np.full(n, 50_000.0)
@@ -82,52 +68,6 @@ def test_on_a_still_book_a_round_trip_costs_the_spread_two_fees_and_the_funding_
     np.testing.assert_allclose(trades["fee_bps"], 8.0, atol=1e-9)
     np.testing.assert_allclose(trades["funding_bps"], [-1.0, 1.0], atol=1e-9)
     np.testing.assert_allclose(trades["net_bps"], [-11.0, -9.0], atol=1e-9)
-
-
-def test_an_alpha_with_a_half_life_leaves_half_per_half_life_of_latency():
-    """PT-11: the gain at latency L over that at once is 0.5^(L/h), and never rises with L."""
-    half_life, alpha, n_events = 2.0, 50.0, 40
-    hours = 16
-    mid = np.full(hours * 3600, 50_000.0)
-    level, at = 50_000.0, []
-    for k in range(n_events):
-        t = 12 * 3600 + 300 * k
-        after = np.arange(300)
-        path = level * (1 + alpha / 1e4 * (1 - 0.5 ** (after / half_life)))
-        mid[t : t + 300] = path
-        level = path[-1]
-        mid[t + 300 :] = level
-        at.append(t)
-    bars = bars_of(mid.reshape(-1, 60)[:, -1])
-    second = timedelta(seconds=1)
-    intents = intents_of([(START + t * second, START + (t + 240) * second, 1) for t in at])
-    costs = cost_model(fee_bps=0.0)
-    ways = [RunSettings(s, "base") for s in (1.0, 2.0, 5.0)]
-    tables = MarketTables(bars, quotes_of(mid, 0.02))
-    gross = [r.trades["gross_bps"].mean() for r in run(intents, tables, costs, *ways)]
-    np.testing.assert_allclose(np.array(gross) / alpha, [0.707, 0.5, 0.177], rtol=0.05)
-    assert gross == sorted(gross, reverse=True)
-
-
-def test_no_strategy_earns_more_than_the_one_that_knows_the_path():
-    """PT-08: on a known sawtooth the oracle earns its closed form, and nothing earns more."""
-    period, rise = 60, 0.01
-    n = 24 * 60
-    phase = np.arange(n) % (2 * period)
-    level = np.where(phase < period, phase, 2 * period - phase) / period
-    mid = 50_000 * (1 + rise * level)
-    tables = MarketTables(bars_of(mid, opens=mid))
-    costs = cost_model(fee_bps=4.0, half_bps=1.0)
-    minute = timedelta(minutes=1)
-    turns = range(14 * 60, n - 2 * period, 2 * period)
-    known = intents_of(
-        [(START + (t - 1) * minute, START + (t + period - 1) * minute, 1) for t in turns]
-    )
-    best = run(known, tables, costs)[0].trades["net_bps"].to_numpy()
-    exact = 1e4 * rise - 1.0 * (2 + rise) - 4.0 * (2 + rise)
-    np.testing.assert_allclose(best, exact, atol=0.01)
-    others = run(random_intents(n, 3, 400, period), tables, costs)[0].trades["net_bps"]
-    assert others.max() <= best.max() + 0.01
 
 
 @pytest.fixture(scope="module")
