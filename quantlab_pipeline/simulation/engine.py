@@ -182,12 +182,14 @@ def _conditions(
 
 
 def _size(price: F64, instrument: Instrument, notional_usd: float) -> tuple[I64, F64]:
-    """Whole lots worth at most `notional_usd` at `price`; 0 where unknown or under the minimum."""
-    lots = np.zeros(price.size, dtype=np.int64)
-    unit = float(instrument.multiplier)
-    for i, p in enumerate(price):
-        if p > 0:
-            lots[i] = instrument.lots_within(notional_usd / (p * unit))
+    """Whole lots worth at most `notional_usd` at `price`; 0 where unknown or under the minimum.
+
+    `Instrument.lots_within` for arrays.
+    """
+    known = np.where(price > 0, price, np.inf)
+    within = notional_usd / (known * float(instrument.multiplier)) / float(instrument.lot_size)
+    nearest = np.rint(within)
+    lots = np.where(np.abs(within - nearest) <= 1e-9, nearest, np.floor(within)).astype(np.int64)
     quantity = lots * float(instrument.lot_size * instrument.multiplier)
     too_small = quantity * np.nan_to_num(price) < float(instrument.min_notional_usd)
     lots[too_small] = 0

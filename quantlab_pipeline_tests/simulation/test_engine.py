@@ -5,16 +5,20 @@ What it must earn and lose on markets whose truth is known stands in `test_plant
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.core.records import CashMovement, Fill, FundingPayment, chain_head
 from quantlab_pipeline.simulation.accounting import AccountingError, keep_books, records_of
 from quantlab_pipeline.simulation.costs import CostScale
-from quantlab_pipeline.simulation.engine import RunSettings, simulate
+from quantlab_pipeline.simulation.engine import RunSettings, _size, simulate
 from quantlab_pipeline.simulation.fees import FeeRates
 from quantlab_pipeline.simulation.tape import MarketTables, tapes
 from quantlab_pipeline_tests.simulation.builders import (
@@ -207,6 +211,18 @@ def test_a_rebate_is_booked_as_a_negative_fee_to_the_unit():
     fees = [r.fee_units for r in records if isinstance(r, Fill)]
     assert fees == [-100_000_000, 400_000_000]
     assert keep_books(records, {"BTC": BTC}).cash_units == -300_000_000
+
+
+@given(st.floats(1e-3, 1e6), st.floats(1.0, 1e7), st.sampled_from(["0.001", "0.1", "7"]))
+def test_a_trade_has_as_many_whole_lots_as_its_notional_holds(price, notional, lot):
+    instrument = Instrument(symbol="X", tick_size=Decimal("0.01"), lot_size=Decimal(lot))
+    prices = np.array([price, float("nan"), 0.0])
+    lots, quantity = _size(prices, instrument, notional)
+    expected = instrument.lots_within(notional / price)
+    if instrument.quantity_base(expected) * price < 5.0:
+        expected = 0
+    assert lots.tolist() == [expected, 0, 0]
+    assert quantity.tolist() == [pytest.approx(instrument.quantity_base(expected)), 0.0, 0.0]
 
 
 def test_what_cannot_be_traded_says_why():
