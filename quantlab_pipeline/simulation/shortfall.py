@@ -87,15 +87,17 @@ def shortfall(trades: pl.DataFrame) -> pl.DataFrame:
     A trade is two orders: into the position, measured against `decision_mid`, and out of it,
     against `leave_mid`. Their shortfalls and parts are added in quote units and stated in bps of
     Q x decision_mid, so that total = paper - real over that value: paper is the move from
-    `decision_mid` to `leave_mid`, real is gross - spread - slippage - fee. Funding is left out. An
-    order that was not filled cost nothing but its opportunity: the whole move up to `leave_mid`, a
-    gain (below zero) where the market went the other way. Trades that were never ordered, or whose
-    result is unknown, are null, and so is a row whose mids are.
+    `decision_mid` to `leave_mid`, real is gross - spread - slippage - fee. Q is what was ordered.
+    Funding is left out. What was not filled of an order cost nothing but its opportunity: the whole
+    move up to `leave_mid`, a gain (below zero) where the market went the other way. Trades that
+    were never ordered, or whose result is unknown, are null, and so is a row whose mids are.
     """
     closed = pl.col("status").is_in(CLOSED)
+    filled = pl.col("lots") / pl.col("ordered_lots")
     paper = 1e4 * pl.col("side") * (pl.col("leave_mid") - pl.col("decision_mid"))
     paper = paper / pl.col("decision_mid")
-    value = pl.col("notional_usd") / pl.col("entry_mid") * pl.col("decision_mid")
+    ordered = pl.col("notional_usd") / pl.col("entry_mid") / filled
+    value = ordered * pl.col("decision_mid")
     real = pl.col("gross_usd") - pl.col("spread_usd") - pl.col("slippage_usd") - pl.col("fee_usd")
     of_closed = {
         "shortfall_bps": paper - 1e4 * real / value,
@@ -103,7 +105,7 @@ def shortfall(trades: pl.DataFrame) -> pl.DataFrame:
         "spread_cost_bps": 1e4 * pl.col("spread_usd") / value,
         "impact_bps": 1e4 * pl.col("slippage_usd") / value,
         "fee_cost_bps": 1e4 * pl.col("fee_usd") / value,
-        "opportunity_bps": 0.0 * paper,
+        "opportunity_bps": (1.0 - filled) * paper,
     }
     missed = {"shortfall_bps": paper, "opportunity_bps": paper}
     return trades.select(

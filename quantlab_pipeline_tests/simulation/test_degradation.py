@@ -78,3 +78,38 @@ def test_an_assumed_spread_is_wider_under_stress_and_a_measured_one_is_as_wide_a
     np.testing.assert_allclose(on_bars["spread_bps"], [2.0, 4.0], rtol=0.05)
     on_book = run(stressed, rising, costs)[0].trades
     np.testing.assert_allclose(on_book["spread_bps"], 0.02, rtol=0.1)
+
+
+def flat(**columns):
+    """A still book of 0.4 coins a side; an order of 10,000 is 0.2 coins."""
+    n = 14 * 3600
+    quotes = quotes_of(np.full(n, 50_000.0), 2.0, size=0.4).with_columns(**columns)
+    return MarketTables(bars_of(np.full(n // 60, 50_000.0)), quotes)
+
+
+def test_under_stress_less_of_the_size_shown_is_there():
+    """0.15 of 0.15 coins shown are enough for nobody: calm walks 0.05 beyond, stressed 0.125."""
+    shown = pl.lit(0.15)
+    tables = flat(bid_qty=shown, ask_qty=shown)
+    costs = cost_model(fee_bps=0.0, beyond_depth_bps=4.0)
+    trades = run(decided([False, True]), tables, costs)[0].trades
+
+    def walk(depth):
+        return 4.0 * (0.2 - depth) / (2 * depth) * (0.2 - depth) / 0.2
+
+    expected = [2 * walk(0.15), 2 * walk(0.075)]
+    np.testing.assert_allclose(trades["slippage_bps"], expected, rtol=1e-2, atol=2e-3)
+
+
+def test_under_stress_the_queue_ahead_is_longer():
+    """0.4 coins stand before it; 0.7 trade away: calm is through by then, stressed waits on."""
+    n = 14 * 3600
+    second = np.arange(n)
+    start = 13 * 3600 + 5
+    # Each second 0.1 trade and as much joins: the size shown falls on odd and rises on even ones.
+    size = np.where((second >= start) & (second < start + 14) & (second % 2 == 1), 0.3, 0.4)
+    tables = flat(bid_qty=pl.Series(size))
+    costs = cost_model(fee_bps=0.0, passive={"traded_share": 1.0, "max_wait_s": 60.0})
+    way = RunSettings(1.0, "base", entry="queue")
+    trades = run(decided([False, True]), tables, costs, way)[0].trades
+    assert trades["status"].to_list() == ["filled", "not_filled"]

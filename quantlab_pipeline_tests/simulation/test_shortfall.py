@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quantlab_pipeline.simulation.engine import RunSettings
 from quantlab_pipeline.simulation.shortfall import (
     SHORTFALL,
     OrderFills,
@@ -105,6 +106,30 @@ def test_the_engine_s_trades_fall_short_of_paper_by_what_their_fills_say(traded)
     # The book rises: buying late is dear, selling late is not; both cross the spread twice.
     assert (got["delay_bps"].abs() < 0.1).all()
     np.testing.assert_allclose(got["spread_cost_bps"], 2.0, atol=0.02)
+
+
+def test_what_a_resting_order_did_not_get_is_opportunity():
+    """It gets 2 of the 10 that it asks for; 1 bp of spread is earned on them, 10 bps are missed."""
+    n = 14 * 60
+    seconds = np.full(n * 60, 50_000.0)
+    at = 13 * 3600
+    seconds[at + 30 :] = 50_050.0
+    book = quotes_of(seconds, 2.0, size=1.0).with_row_index("second")
+    left = pl.when(pl.col("second") > at + 5).then(0.96).otherwise(1.0)
+    tables = MarketTables(bars_of(seconds[59::60]), book.with_columns(bid_qty=left).drop("second"))
+    decided = START + timedelta(seconds=at)
+    intents = intents_of([(decided, decided + timedelta(minutes=10), 1)])
+    costs = cost_model(fee_bps=0.0, passive={"queue_multiple": 0.0, "traded_share": 1.0})
+    trades = run(intents, tables, costs, RunSettings(1.0, "base", entry="queue"))[0].trades
+    row, got = trades.row(0, named=True), shortfall(trades).row(0, named=True)
+    share = row["lots"] / row["ordered_lots"]
+    assert share == pytest.approx(0.2, abs=0.01)
+    assert got["opportunity_bps"] == pytest.approx((1 - share) * 10.0, rel=1e-9)
+    paper = row["side"] * (row["leave_mid"] - row["decision_mid"])
+    real = share * row["net_usd"] / row["notional_usd"] * row["entry_mid"]
+    whole = 1e4 * (paper - real) / row["decision_mid"]
+    assert got["shortfall_bps"] == pytest.approx(whole, abs=1e-9)
+    assert sum(got[name] for name in SHORTFALL[1:]) == pytest.approx(whole, abs=1e-9)
 
 
 def test_a_missed_order_costs_the_move_it_missed_and_one_never_sent_is_unknown(traded):
