@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from quantlab_pipeline.core.fingerprints import chain, digest, short
 
@@ -17,6 +17,13 @@ CASH_UNIT = 1e-8
 """One unit of cash in quote currency (USD)."""
 
 GENESIS = "blake3:" + "0" * 64
+
+
+OrderKind = Literal["market", "limit", "stop", "liquidation"]
+"""Kinds of orders, in simulation, on paper and at a broker; the venue alone sends a liquidation."""
+
+Liquidity = Literal["maker", "taker"]
+"""Which side of a trade a fill was: it rested and was met, or it met what rested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +47,22 @@ class Decision(Record):
 
 @dataclass(frozen=True, slots=True)
 class Order(Record):
-    """An instruction sent to the venue; `lots` signed; `decision_seq` names its decision.
-
-    `kind`: taker, maker, or maker_then_taker (rested in vain, then took).
-    """
+    """An instruction sent to the venue; `lots` signed; `decision_seq` names its decision."""
 
     lots: int
-    kind: str
+    kind: OrderKind
     decision_seq: int
 
 
 @dataclass(frozen=True, slots=True)
 class Fill(Record):
-    """What the venue did; `price_ticks` whole ticks, `fee_units` cash units, a rebate below 0."""
+    """What the venue did; `price_ticks` whole ticks, `fee_units` cash units, negative: a rebate."""
 
     lots: int
     price_ticks: int
     fee_units: int
     order_seq: int
+    liquidity: Liquidity = "taker"
 
 
 @dataclass(frozen=True, slots=True)

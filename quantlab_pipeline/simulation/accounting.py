@@ -22,7 +22,9 @@ from quantlab_pipeline.core.records import (
     Decision,
     Fill,
     FundingPayment,
+    Liquidity,
     Order,
+    OrderKind,
     Record,
 )
 from quantlab_pipeline.simulation.costs import CostModel
@@ -75,7 +77,8 @@ def records_of(
     rates = {
         s: costs.fee_rates(settings.profile, s).scaled(settings.scale.fee) for s in instruments
     }
-    writer = _Writer(strategy_id, instruments, rates, passive=settings.entry != "taker")
+    journal = Journal(strategy_id, instruments)
+    writer = _Writer(journal, rates, passive=settings.entry != "taker")
     wait_s = fill.passive.max_wait_s if writer.passive else 0.0
     if not writer.passive or fill.passive.then == "cross":
         wait_s += fill.max_wait_s
@@ -88,7 +91,7 @@ def records_of(
         steps.append((row["stamp_us"], _FUNDING, i, 0, _bind(writer.fund, row)))
     for step in sorted(steps, key=lambda s: s[:4]):
         step[4]()
-    return tuple(writer.records)
+    return tuple(journal.records)
 
 
 def _bind(act: Callable[..., None], *args: Any) -> Callable[[], None]:
@@ -128,18 +131,18 @@ def _leg_steps(
 
 
 @dataclass
-class _Writer:
-    """Writes one strategy's records in the order in which it is told of them."""
+class Journal:
+    """One strategy's records, written in the order in which it is told of them.
+
+    Each method returns the `seq` of the record that says what happened; fees and values move cash
+    in records of their own. The balance begins at `balance` cash units.
+    """
 
     strategy_id: str
     instruments: Mapping[str, Instrument]
-    rates: Mapping[str, FeeRates]
-    passive: bool
-    records: list[Record] = field(default_factory=list)
     balance: int = 0
+    records: list[Record] = field(default_factory=list)
     position: dict[str, int] = field(default_factory=dict)
-    target: dict[str, int] = field(default_factory=dict)
-    sources: dict[tuple[str, int, int], int] = field(default_factory=dict)
 
     def _head(self, at_us: int, symbol: str) -> dict[str, Any]:
         return {
@@ -149,68 +152,61 @@ class _Writer:
             "symbol": symbol,
         }
 
-    def decide(self, i: int, leg: int, row: dict[str, Any], lots: int, at_us: int) -> None:
-        symbol = row["symbol"]
-        self.target[symbol] = self.target.get(symbol, 0) + lots
-        self.sources["decision", i, leg] = len(self.records)
-        reason = ("entry", "forced_exit" if row["status"] == "forced" else "exit")[leg]
+    def _write(self, record: Record) -> int:
+        self.records.append(record)
+        return record.seq
+
+    def decide(self, at_us: int, symbol: str, target: int, event_id: str, reason: str) -> int:
+        """The strategy wants `target` lots."""
         head = self._head(at_us, symbol)
-        self.records.append(
-            Decision(
-                **head, target_lots=self.target[symbol], event_id=row["event_id"], reason=reason
-            )
-        )
+        return self._write(Decision(**head, target_lots=target, event_id=event_id, reason=reason))
 
-    def send(self, i: int, leg: int, row: dict[str, Any], lots: int, at_us: int) -> None:
-        self.sources["order", i, leg] = len(self.records)
-        head = self._head(at_us, row["symbol"])
-        decision = self.sources["decision", i, leg]
-        kind = "taker"
-        if self.passive and leg == 0:
-            kind = "maker" if row["entry_maker"] else "maker_then_taker"
-        self.records.append(Order(**head, lots=lots, kind=kind, decision_seq=decision))
+    def send(self, at_us: int, symbol: str, lots: int, kind: OrderKind, decision: int) -> int:
+        """An order for signed `lots` goes to the venue."""
+        head = self._head(at_us, symbol)
+        return self._write(Order(**head, lots=lots, kind=kind, decision_seq=decision))
 
-    def cancel(self, symbol: str, lots: int) -> None:
-        self.target[symbol] -= lots
-
-    def fill(self, i: int, leg: int, row: dict[str, Any], lots: int) -> None:
-        name, symbol = ("entry", "exit")[leg], row["symbol"]
-        ticks, at_us = row[f"{name}_ticks"], row[f"{name}_us"]
-        instrument = self.instruments[symbol]
-        maker = leg == 0 and row["entry_maker"]
-        bps = self.rates[symbol].maker_bps if maker else self.rates[symbol].taker_bps
-        fee = fee_units(instrument, lots, ticks, bps)
-        source = len(self.records)
-        self.records.append(
+    def fill(
+        self,
+        at_us: int,
+        symbol: str,
+        lots: int,
+        ticks: int,
+        fee: int,
+        order: int,
+        liquidity: Liquidity,
+    ) -> int:
+        """Signed `lots` trade at `ticks`: the value and `fee` units leave the cash balance."""
+        head = self._head(at_us, symbol)
+        source = self._write(
             Fill(
-                **self._head(at_us, symbol),
+                **head,
                 lots=lots,
                 price_ticks=ticks,
                 fee_units=fee,
-                order_seq=self.sources["order", i, leg],
+                order_seq=order,
+                liquidity=liquidity,
             )
         )
         self.position[symbol] = self.position.get(symbol, 0) + lots
-        self._cash(at_us, symbol, "fill", -value_units(instrument, lots, ticks), source)
+        paid = -value_units(self.instruments[symbol], lots, ticks)
+        self._cash(at_us, symbol, "fill", paid, source)
         self._cash(at_us, symbol, "fee", -fee, source)
+        return source
 
-    def fund(self, row: dict[str, Any]) -> None:
-        symbol, at_us = row["symbol"], row["stamp_us"]
-        lots = self.position.get(symbol, 0)
-        if lots == 0:
-            return
-        mark, rate = row["mark_price"], row["rate"]
-        units = funding_units(self.instruments[symbol], lots, mark, rate)
-        source = len(self.records)
+    def fund(self, at_us: int, symbol: str, rate: float, mark: float, units: int) -> int:
+        """The position receives `units` at a settlement."""
         head = self._head(at_us, symbol)
-        self.records.append(
+        lots = self.position.get(symbol, 0)
+        source = self._write(
             FundingPayment(**head, lots=lots, rate=rate, mark_price=mark, cash_units=units)
         )
         self._cash(at_us, symbol, "funding", units, source)
+        return source
 
     def _cash(self, at_us: int, symbol: str, cause: str, units: int, source: int) -> None:
         self.balance += units
-        self.records.append(
+        self._write(
             CashMovement(
                 **self._head(at_us, symbol),
                 cause=cause,
@@ -221,6 +217,59 @@ class _Writer:
         )
 
 
+@dataclass
+class _Writer:
+    """Turns rows of trades and payments into a journal's entries."""
+
+    journal: Journal
+    rates: Mapping[str, FeeRates]
+    passive: bool
+    target: dict[str, int] = field(default_factory=dict)
+    sources: dict[tuple[str, int, int], int] = field(default_factory=dict)
+
+    def decide(self, i: int, leg: int, row: dict[str, Any], lots: int, at_us: int) -> None:
+        symbol = row["symbol"]
+        self.target[symbol] = self.target.get(symbol, 0) + lots
+        reason = ("entry", "forced_exit" if row["status"] == "forced" else "exit")[leg]
+        self.sources["decision", i, leg] = self.journal.decide(
+            at_us, symbol, self.target[symbol], row["event_id"], reason
+        )
+
+    def send(self, i: int, leg: int, row: dict[str, Any], lots: int, at_us: int) -> None:
+        decision = self.sources["decision", i, leg]
+        # An order that rested in vain and then took is a limit order whose fill is a taker's.
+        kind: OrderKind = "limit" if self.passive and leg == 0 else "market"
+        self.sources["order", i, leg] = self.journal.send(
+            at_us, row["symbol"], lots, kind, decision
+        )
+
+    def cancel(self, symbol: str, lots: int) -> None:
+        self.target[symbol] -= lots
+
+    def fill(self, i: int, leg: int, row: dict[str, Any], lots: int) -> None:
+        name, symbol = ("entry", "exit")[leg], row["symbol"]
+        ticks, makes = row[f"{name}_ticks"], _makes(row, leg)
+        instrument = self.journal.instruments[symbol]
+        bps = self.rates[symbol].maker_bps if makes else self.rates[symbol].taker_bps
+        fee = fee_units(instrument, lots, ticks, bps)
+        liquidity: Liquidity = "maker" if makes else "taker"
+        order = self.sources["order", i, leg]
+        self.journal.fill(row[f"{name}_us"], symbol, lots, ticks, fee, order, liquidity)
+
+    def fund(self, row: dict[str, Any]) -> None:
+        symbol = row["symbol"]
+        lots = self.journal.position.get(symbol, 0)
+        if lots != 0:
+            mark, rate = row["mark_price"], row["rate"]
+            units = funding_units(self.journal.instruments[symbol], lots, mark, rate)
+            self.journal.fund(row["stamp_us"], symbol, rate, mark, units)
+
+
+def _makes(row: dict[str, Any], leg: int) -> bool:
+    """Entries of a passive rule make; exits always take."""
+    return leg == 0 and bool(row["entry_maker"])
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
     """What records add up to: cash balance in units, position in lots by symbol."""
@@ -229,13 +278,16 @@ class Books:
     lots: Mapping[str, int]
 
 
-def keep_books(records: Iterable[Record], instruments: Mapping[str, Instrument]) -> Books:
+def keep_books(
+    records: Iterable[Record], instruments: Mapping[str, Instrument], opening_units: int = 0
+) -> Books:
     """Fold records into books, checking each: `seq`, time order, values, fees and balances.
 
-    Raises AccountingError at the first record that does not follow from those before it.
+    Cash begins at `opening_units`. Raises AccountingError at the first record that does not follow
+    from those before it.
     """
     seen: list[Record] = []
-    cash, lots = 0, dict[str, int]()
+    cash, lots = opening_units, dict[str, int]()
     for record in records:
         if record.seq != len(seen) or (seen and record.at_us < seen[-1].at_us):
             raise _broken(record, "is out of order")

@@ -132,7 +132,7 @@ def test_books_of_makers_are_kept_exactly(walk):
         assert books.cash_units / 1e8 == pytest.approx(simulation.trades["net_usd"].sum(), abs=1e-3)
         kinds = [r.kind for r in records if isinstance(r, Order)]
         ordered = simulation.trades.filter(pl.col("status").is_in(("filled", "not_filled")))
-        assert kinds.count("maker") == ordered.height
+        assert kinds.count("limit") == ordered.height
 
 
 def test_the_strict_rule_fills_a_subset_and_no_rule_fills_before_arrival_or_after_its_wait(walk):
@@ -169,7 +169,7 @@ def test_a_part_is_a_smaller_trade_and_the_rest_is_cancelled():
     assert row["notional_usd"] == pytest.approx(0.05 * 50_000.5)
     records = records_of(simulation, "s", {"BTC": BTC}, costs)
     orders = [(r.kind, r.lots) for r in records if isinstance(r, Order)]
-    assert orders == [("maker", 200_000), ("taker", -50_000)]
+    assert orders == [("limit", 200_000), ("market", -50_000)]
     fills = [r for r in records if isinstance(r, Fill)]
     assert [f.lots for f in fills] == [50_000, -50_000]
     # 2 bps of 2,500 USD, and 4 bps of the exit's 2,500 USD, in units of 1e-8.
@@ -198,7 +198,8 @@ def test_an_order_that_got_nothing_crosses_if_it_is_told_to():
     assert row["entry_us"] == to_us(WARM + 21 * SECOND)
     assert row["spread_bps"] > 0.0
     records = records_of(simulation, "s", {"BTC": BTC}, costs)
-    assert next(r for r in records if isinstance(r, Order)).kind == "maker_then_taker"
+    assert next(r for r in records if isinstance(r, Order)).kind == "limit"
+    assert next(r for r in records if isinstance(r, Fill)).liquidity == "taker"
     assert next(r for r in records if isinstance(r, Fill)).fee_units > 0
 
 
