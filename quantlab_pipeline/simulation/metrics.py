@@ -1,8 +1,10 @@
 """Performance statistics of a return series, and how much of a Sharpe ratio is luck.
 
 Belongs here: pure functions of a daily P&L array in multiples of a fixed notional. Not here: what
-threshold they must pass (the gates). A statistic that is undefined is `Measure(None, reason)`,
-never zero. NaN in an input raises ValueError: a day without data is the caller's decision.
+threshold they must pass (the gates), and resampling (`resampling`). A statistic that is undefined is
+`Measure(None, reason)`, never zero. NaN in an input raises ValueError: a day without data is the
+caller's decision. `legacy_*` are variants that older reports used, kept under their own names; no
+gate reads them.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 Number = TypeVar("Number", float, FloatArray)
 DAYS_PER_YEAR = 365
+LEGACY_DAYS_PER_YEAR = 252
+TAIL_SHARE = 0.05
 EULER_GAMMA = 0.5772156649015329
 MAD_TO_SIGMA = 1.4826
 """Ratio of a normal distribution's deviation to its median absolute deviation."""
@@ -30,6 +34,9 @@ class Measure:
 
     value: float | None
     reason: str | None = None
+
+
+_NO_DAYS = Measure(None, "NO_DAYS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +58,17 @@ def _clean(returns: FloatArray) -> FloatArray:
 
 def sharpe(daily: FloatArray) -> Measure:
     """Annualised Sharpe ratio: mean / sample deviation x sqrt(365)."""
-    values = _clean(daily)
+    return _sharpe(daily, DAYS_PER_YEAR)
+
+
+def _sharpe(returns: FloatArray, periods_per_year: int) -> Measure:
+    values = _clean(returns)
     if values.size < 2:
         return Measure(None, "FEWER_THAN_2_DAYS")
     deviation = float(values.std(ddof=1))
     if deviation <= 1e-15:
         return Measure(None, "NO_VARIATION")
-    return Measure(float(values.mean()) / deviation * math.sqrt(DAYS_PER_YEAR))
+    return Measure(float(values.mean()) / deviation * math.sqrt(periods_per_year))
 
 
 def sortino(daily: FloatArray) -> Measure:
@@ -75,9 +86,85 @@ def max_drawdown(daily: FloatArray) -> Measure:
     """Deepest fall of cumulative P&L from its running peak (the start counts), >= 0."""
     values = _clean(daily)
     if not values.size:
-        return Measure(None, "NO_DAYS")
+        return _NO_DAYS
     equity = np.concatenate([[0.0], np.cumsum(values)])
     return Measure(float((np.maximum.accumulate(equity) - equity).max()))
+
+
+def time_to_recovery(daily: FloatArray) -> Measure:
+    """Days from the trough of the deepest drawdown until the peak before it is reached again.
+
+    Of equal drawdowns the first counts; values within 1e-12 of the largest equity are equal, since
+    a loss that is made good leaves a rounding error. Undefined without a drawdown, and while it
+    lasts.
+    """
+    values = _clean(daily)
+    if not values.size:
+        return _NO_DAYS
+    equity = np.concatenate([[0.0], np.cumsum(values)])
+    same = 1e-12 * float(np.abs(equity).max())
+    peaks = np.maximum.accumulate(equity)
+    falls = peaks - equity
+    if falls.max() <= same:
+        return Measure(None, "NO_DRAWDOWN")
+    trough = int(np.argmax(falls >= falls.max() - same))
+    regained = np.flatnonzero(equity[trough:] >= peaks[trough] - same)
+    return Measure(float(regained[0])) if regained.size else Measure(None, "NOT_RECOVERED")
+
+
+def tail_5pct(daily: FloatArray) -> Measure:
+    """5th percentile of daily P&L, interpolated between order statistics (Hyndman-Fan type 7)."""
+    values = _clean(daily)
+    return Measure(float(np.quantile(values, TAIL_SHARE))) if values.size else _NO_DAYS
+
+
+def worst_1pct(daily: FloatArray) -> Measure:
+    """Mean of the worst hundredth of days, rounded down to whole days, at least one."""
+    values = _clean(daily)
+    if not values.size:
+        return _NO_DAYS
+    n_worst = max(1, values.size // 100)
+    return Measure(float(np.sort(values)[:n_worst].mean()))
+
+
+def legacy_sharpe_252(returns: FloatArray, bars_per_day: int = 1) -> Measure:
+    """Mean over sample deviation x sqrt(252 x bars a day): a year of exchange days.
+
+    Perpetuals trade on 365 days; `sharpe` is what the gates read.
+    """
+    return _sharpe(returns, LEGACY_DAYS_PER_YEAR * bars_per_day)
+
+
+def legacy_sortino_losses(returns: FloatArray) -> Measure:
+    """Mean of the positive returns over the sample deviation of the negative ones, per period.
+
+    Losses that are all alike have no deviation, so that a series of equal losses has no value here,
+    and days without a result change nothing: `sortino` is the standard one.
+    """
+    values = _clean(returns)
+    gains, losses = values[values > 0], values[values < 0]
+    if not gains.size:
+        return Measure(None, "NO_WINNING_DAY")
+    if losses.size < 2:
+        return Measure(None, "FEWER_THAN_2_LOSING_DAYS")
+    deviation = float(losses.std(ddof=1))
+    if deviation <= 1e-15:
+        return Measure(None, "NO_VARIATION_OF_LOSSES")
+    return Measure(float(gains.mean()) / deviation)
+
+
+def legacy_drawdown_of_peak(daily: FloatArray) -> Measure:
+    """Largest (peak - equity) / peak of 1 + cumulative P&L: a share of the peak, >= 0.
+
+    It falls as equity grows although the loss is the same at fixed notional; `max_drawdown` is of
+    the notional. Above 1 where more than everything was lost.
+    """
+    values = _clean(daily)
+    if not values.size:
+        return _NO_DAYS
+    equity = 1.0 + np.concatenate([[0.0], np.cumsum(values)])
+    peaks = np.maximum.accumulate(equity)
+    return Measure(float(((peaks - equity) / peaks).max()))
 
 
 def win_rate(trades: FloatArray) -> Measure:

@@ -1,10 +1,14 @@
+import csv
 import math
+from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quantlab_pipeline.simulation import metrics
 from quantlab_pipeline.simulation.metrics import (
     Moments,
     deflated_sharpe,
@@ -18,9 +22,13 @@ from quantlab_pipeline.simulation.metrics import (
     robust_variance,
     sharpe,
     sortino,
+    time_to_recovery,
     win_rate,
+    worst_1pct,
 )
+from quantlab_pipeline_tests.oracles import metrics as oracle
 
+GOLDEN = Path(__file__).parent / "golden"
 PAPER = Moments(sharpe=2.5 / math.sqrt(250), skew=-3.0, kurtosis=10.0, n=1250)
 
 
@@ -47,6 +55,50 @@ def test_the_minimum_track_record_meets_its_golden_numbers(annual, skew, kurtosi
     assert value / 365 == pytest.approx(years, abs=5e-4)
 
 
+def golden(name):
+    with (GOLDEN / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def golden_series():
+    series = {}
+    for row in golden("returns.csv"):
+        series.setdefault(row["series"], []).append(row["pnl"])
+    return series
+
+
+@pytest.mark.parametrize("figure", [f.__name__ for f in oracle.FIGURES])
+def test_every_figure_meets_its_golden_value_to_1e_9(figure):
+    rows = [row for row in golden("metrics.csv") if row["figure"] == figure]
+    series = golden_series()
+    assert [row["series"] for row in rows] == list(series)
+    for row in rows:
+        pnl = series[row["series"]]
+        by_loops = getattr(oracle, figure)([Decimal(v) for v in pnl])
+        got = getattr(metrics, figure)(np.array(pnl, dtype=np.float64))
+        if row["reason"]:
+            assert (got.value, got.reason, by_loops) == (None, row["reason"], row["reason"])
+        else:
+            assert abs(Decimal(row["value"]) - by_loops) < Decimal("1e-15")
+            assert abs(got.value - float(row["value"])) <= 1e-9
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30))
+def test_recovery_is_counted_from_the_first_deepest_trough_to_the_old_peak(moves):
+    got = time_to_recovery(np.array(moves) * 0.1)
+    by_loops = oracle.time_to_recovery([Decimal(m) for m in moves])
+    if isinstance(by_loops, str):
+        assert got.reason == by_loops
+    else:
+        assert got.value == float(by_loops)
+
+
+def test_the_worst_hundredth_is_whole_days_and_at_least_one():
+    days = -np.arange(1.0, 251.0)
+    assert worst_1pct(days).value == -249.5
+    assert worst_1pct(days[:99]).value == -99.0
+
+
 def test_ratios_meet_a_hand_case():
     daily = np.array([0.01, -0.02, 0.03, 0.0])
     assert sharpe(daily).value == pytest.approx(0.005 / daily.std(ddof=1) * math.sqrt(365))
@@ -64,6 +116,11 @@ def test_ratios_meet_a_hand_case():
         (sharpe, [0.1, 0.1, 0.1], "NO_VARIATION"),
         (sortino, [0.1, 0.2], "NO_LOSING_DAY"),
         (max_drawdown, [], "NO_DAYS"),
+        (time_to_recovery, [], "NO_DAYS"),
+        (worst_1pct, [], "NO_DAYS"),
+        (metrics.tail_5pct, [], "NO_DAYS"),
+        (metrics.legacy_drawdown_of_peak, [], "NO_DAYS"),
+        (metrics.legacy_sharpe_252, [0.1], "FEWER_THAN_2_DAYS"),
         (win_rate, [], "NO_TRADES"),
         (profit_factor, [1.0], "NO_LOSING_TRADE"),
     ],
