@@ -95,8 +95,8 @@ def bootstrap_paths(sums: F64, plan: BlockPlan, centre: float, first: int, out: 
             state += _GOLDEN
             drawn = _mixed(state)
             place = np.int64(((drawn >> _32) * bars) >> _32)
-            length = plan.block_min + np.int64(((drawn & _LOW) * lengths) >> _32)
-            length = min(length, n - at)
+            longest = plan.block_min + np.int64(((drawn & _LOW) * lengths) >> _32)
+            length = min(longest, n - at)
             end = place + length
             gained += sums[end, 1] - sums[place, 1]
             lost += sums[end, 2] - sums[place, 2]

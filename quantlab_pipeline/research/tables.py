@@ -12,7 +12,10 @@ from quantlab_pipeline.core.columns import TableSchema
 from quantlab_pipeline.core.tables import Read, TableSpec
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.research.backtest.schema import (
+    ASSUMPTION_LEDGER,
     BACKTEST_RETURNS,
+    BACKTEST_RISK,
+    BACKTEST_TRADES,
     BLUEPRINTS,
     STRESS_RESULTS,
 )
@@ -114,7 +117,14 @@ _GRAINS = {
     "bridge_results": "One row per V1 survivor, executed at quotes with latency, fees, funding.",
     "blueprints": "One row per B survivor: an executable strategy, as a document.",
     "backtest_returns": "One row per (strategy, day): return of a fixed notional.",
-    "stress_results": "One row per (strategy, stress): what remains under worse conditions.",
+    "backtest_trades": "One row per intent of a strategy: both decisions, both fills, every cost. "
+    "An intent that became no trade has a status and no money. Read by the strategies' pages.",
+    "backtest_risk": "One row per (strategy, segment): ratios, falls, tails, and how bad they "
+    "could well have been. Read by the strategies' pages.",
+    "stress_results": "One row per (strategy, stress or neighbour, segment): what remains under "
+    "worse conditions, and beside the rule. Read by walkforward.",
+    "assumption_ledger": "One row per (strategy, assumption): P&L lost when it alone is made "
+    "conservative; `all` makes every one so. Read by the strategies' pages.",
     "walkforward": "One row per strategy: refit in each train window, judged outside it.",
     "portfolio": "One row per strategy with its weight; the last gate judges the whole.",
 }
@@ -218,6 +228,7 @@ def _study_table(
     item_column: str | None = None,
     *,
     regardless: tuple[str, ...] = (),
+    verbs: tuple[str, ...] = (),
 ) -> TableSpec:
     return TableSpec(
         schema.name,
@@ -228,7 +239,7 @@ def _study_table(
         reads,
         gate,
         item_column,
-        (f"{_STAGES}.{stage}", f"{_GLUE}.{stage}.assets{ALONE}"),
+        (f"{_STAGES}.{stage}", f"{_GLUE}.{stage}.assets{ALONE}", *verbs),
         specs,
         may_be_empty=True,
         regardless=regardless,
@@ -242,6 +253,10 @@ def _study_tables() -> list[TableSpec]:
     blueprints = _reads("bridge_results", "phase2_candidates")
     returns = _reads("blueprints") + _SIGNALS + _PRICES
     returns += _reads("phase2_candidates", "tob_snapshots")
+    risk = _reads("backtest_returns", "backtest_trades") + returns
+    # Moved definitions of events are looked for as the events were: from the day before on.
+    stress = tuple(r for r in returns if r.table != "features_pt")
+    stress += _reads("features_pt", lookback=COOLDOWN_LOOKBACK_DAYS)
     folds = _reads("backtest_returns", "stress_results") + returns
     weights = _reads("walkforward", "backtest_returns", "bridge_results")
     return [
@@ -264,7 +279,16 @@ def _study_tables() -> list[TableSpec]:
         _study_table(BRIDGE_RESULTS, "bridge", bridge, (*_MONEY, "gate B"), Gate.B, "strategy_id"),
         _study_table(BLUEPRINTS, "backtest", blueprints, (*_MONEY, "backtest")),
         _study_table(BACKTEST_RETURNS, "backtest", returns, (*_MONEY, "backtest")),
-        _study_table(STRESS_RESULTS, "backtest", returns, (*_MONEY, "backtest")),
+        _study_table(BACKTEST_TRADES, "backtest", returns, (*_MONEY, "backtest")),
+        _study_table(BACKTEST_RISK, "backtest", risk, (*_MONEY, "backtest")),
+        _study_table(
+            STRESS_RESULTS,
+            "backtest",
+            stress,
+            (*_MONEY, "backtest", "events", "features"),
+            verbs=(f"{_STAGES}.events.detect", f"{_GLUE}.backtest.moved{ALONE}"),
+        ),
+        _study_table(ASSUMPTION_LEDGER, "backtest", returns, (*_MONEY, "backtest")),
         _study_table(
             WALKFORWARD,
             "walk_forward",

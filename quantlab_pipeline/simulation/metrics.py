@@ -1,7 +1,7 @@
 """Performance statistics of a return series, and how much of a Sharpe ratio is luck.
 
 Belongs here: pure functions of a daily P&L array in multiples of a fixed notional. Not here: what
-threshold they must pass (the gates), and resampling (`resampling`). A statistic that is undefined is
+threshold they must pass (the gates), and `resampling`. A statistic that is undefined is
 `Measure(None, reason)`, never zero. NaN in an input raises ValueError: a day without data is the
 caller's decision. `legacy_*` are variants that older reports used, kept under their own names; no
 gate reads them.

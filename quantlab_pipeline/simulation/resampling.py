@@ -41,7 +41,7 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """A percentile over paths and the standard error that another seed would show in it, or why not.
+    """A percentile over paths and the standard error that other seeds show in it, or why not.
 
     The error is half the width of the order statistics at N q +- sqrt(N q (1 - q)): it halves with
     four times the paths.

@@ -1,4 +1,4 @@
-"""Slow twin of `kernels.path_bootstrap`: whole numbers of any size, and paths laid out bar by bar."""
+"""Slow twin of `kernels.path_bootstrap`: numbers of any size, paths laid out bar by bar."""
 
 import numpy as np
 

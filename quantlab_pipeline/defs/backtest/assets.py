@@ -1,15 +1,19 @@
-"""Blueprints of B's survivors, their daily returns, and what remains of them under stress."""
+"""Blueprints of B's survivors: trades, returns, risk, stress, and what assumptions are worth."""
 
 from __future__ import annotations
 
+from quantlab_pipeline.defs.backtest.moved import moved_entries
 from quantlab_pipeline.defs.bridge.assets import entries_of, market_tables
 from quantlab_pipeline.defs.stage_run import Body, Made, StageRun
-from quantlab_pipeline.research.backtest.backtest import Study, run_backtest
+from quantlab_pipeline.research.backtest.assumptions import assumption_rows
+from quantlab_pipeline.research.backtest.backtest import BacktestRun, Study, run_backtest
 from quantlab_pipeline.research.backtest.blueprint import (
     Blueprint,
     make_blueprints,
     read_blueprints,
 )
+from quantlab_pipeline.research.backtest.neighbourhood import neighbour_rows
+from quantlab_pipeline.research.backtest.risk import build_risk
 from quantlab_pipeline.research.backtest.stress import run_stress
 
 
@@ -27,16 +31,45 @@ def blueprints(run: StageRun) -> Made:
 
 def backtest_returns(run: StageRun) -> Made:
     """Daily returns of every blueprint over the whole study, holdout apart."""
-    plans = plans_of(run)
-    result = run_backtest(plans, entries_of(run, run.load("phase2_candidates")), study_of(run))
+    result = _backtest(run)
     return Made(result.returns, {"trades": result.trades.height})
 
 
+def backtest_trades(run: StageRun) -> Made:
+    """Every intent of every blueprint, and each trade's result taken apart."""
+    result = _backtest(run)
+    return Made(result.trades, {"trades": result.trades.height})
+
+
+def backtest_risk(run: StageRun) -> Made:
+    """Ratios, falls and tails of every blueprint, and of its P&L resampled."""
+    spec = run.project.backtest().monte_carlo
+    hours = _backtest(run).bars
+    returns, trades = run.load("backtest_returns"), run.load("backtest_trades")
+    return Made(build_risk(returns, trades, hours, spec), {"paths": spec.paths})
+
+
 def stress_results(run: StageRun) -> Made:
-    """Every blueprint under every stress."""
+    """Every blueprint under every stress, and its neighbours."""
     entries = entries_of(run, run.load("phase2_candidates"))
-    frame = run_stress(plans_of(run), entries, study_of(run), run.project.backtest().stress)
+    spec, plans, study = run.project.backtest(), plans_of(run), study_of(run)
+    moved = moved_entries(run, plans, spec.neighbours)
+    beside = neighbour_rows(plans, entries, study, spec.neighbours, moved)
+    frame = run_stress(plans, entries, study, spec.stress, beside)
     return Made(frame, {"scenarios": frame["scenario"].n_unique()})
+
+
+def assumption_ledger(run: StageRun) -> Made:
+    """What each assumption of every blueprint is worth."""
+    entries = entries_of(run, run.load("phase2_candidates"))
+    frame = assumption_rows(plans_of(run), entries, study_of(run), run.project.backtest())
+    return Made(frame, {"assumptions": frame["assumption"].n_unique()})
+
+
+def _backtest(run: StageRun) -> BacktestRun:
+    entries = entries_of(run, run.load("phase2_candidates"))
+    bar_min = run.project.backtest().monte_carlo.bar_min
+    return run_backtest(plans_of(run), entries, study_of(run), bar_min)
 
 
 def plans_of(run: StageRun) -> list[Blueprint]:
@@ -58,5 +91,8 @@ def study_of(run: StageRun) -> Study:
 BODIES: dict[str, Body] = {
     "blueprints": blueprints,
     "backtest_returns": backtest_returns,
+    "backtest_trades": backtest_trades,
+    "backtest_risk": backtest_risk,
     "stress_results": stress_results,
+    "assumption_ledger": assumption_ledger,
 }

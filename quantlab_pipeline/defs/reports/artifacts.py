@@ -58,7 +58,10 @@ def _write_tables(outcome: StudyOutcome, folder: Path) -> None:
         "candidate_studies": ("candidate_studies.parquet",),
         "bridge_results": ("bridge_results.csv",),
         "backtest_returns": ("backtest_returns.parquet",),
+        "backtest_trades": ("backtest_trades.parquet",),
+        "backtest_risk": ("backtest_risk.csv",),
         "stress_results": ("stress_results.csv",),
+        "assumption_ledger": ("assumption_ledger.csv",),
     }
     for table, names in files.items():
         frame = outcome.table(table)

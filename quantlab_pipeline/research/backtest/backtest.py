@@ -1,12 +1,12 @@
-"""Backtest: blueprints over the whole study, one position per symbol, P&L per day.
+"""Backtest: blueprints over the whole study, one position per symbol: trades, and P&L per day.
 
-Belongs here: running blueprints and marking their positions at each day's close. Not here: stresses
-(`stress`) and what a good result is (gate S).
+Belongs here: running blueprints, and the rows of their days and trades. Not here: marking positions
+(`marking`), figures of risk (`risk`), stresses (`stress`), and what a good result is (gate S).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,22 +14,38 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from quantlab_pipeline.core.clocks import DAY_US, TS, day_end, day_of
+from quantlab_pipeline.core.clocks import DAY_MINUTES, MINUTE_US, TS, day_end, day_of
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.instruments import Instrument
-from quantlab_pipeline.core.point_in_time import asof_join
 from quantlab_pipeline.core.records import Record
 from quantlab_pipeline.research.backtest.blueprint import Blueprint, intents_of
-from quantlab_pipeline.research.backtest.schema import BACKTEST_RETURNS
+from quantlab_pipeline.research.backtest.marking import Periods, PnL, pnl_by_period
+from quantlab_pipeline.research.backtest.schema import (
+    BACKTEST_RETURNS,
+    BACKTEST_TRADES,
+    SEGMENTS,
+)
 from quantlab_pipeline.simulation.accounting import records_of
 from quantlab_pipeline.simulation.costs import CostModel
 from quantlab_pipeline.simulation.engine import RunSettings, Simulation, simulate
-from quantlab_pipeline.simulation.tape import MarketTables, tapes
+from quantlab_pipeline.simulation.tape import MarketTables, Tape, tapes
 from quantlab_pipeline.simulation.trades import CLOSED
 
 F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
-EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What a run's tapes suffer before they are traded on; `name` holds all that it follows from.
+
+    Two damages of one name do the same to the same intents.
+    """
+
+    name: str
+    apply: Callable[[Tape], Tape]
+
+
+WHOLE = Damage("none", lambda tape: tape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,35 +66,63 @@ class Study:
         """`in_sample` or `holdout`."""
         return "in_sample" if day < self.holdout_from else "holdout"
 
+    def simulate(
+        self,
+        intents: pl.DataFrame,
+        ways: Sequence[RunSettings],
+        costs: CostModel | None = None,
+        damage: Damage = WHOLE,
+    ) -> list[Simulation]:
+        """The engine over `intents`, one result per way: every run of this stage comes by here."""
+        symbols = intents["symbol"].unique().sort().to_list()
+        feed = (damage.apply(tape) for tape in tapes(self.window(), symbols))
+        return simulate(intents, feed, self.instruments, costs or self.costs, ways)
+
+    def pnl(self, run: Simulation, ids: Sequence[str], period_min: int) -> PnL:
+        """P&L of `ids` in `run` by periods of so many minutes, which divide a day."""
+        n = len(self.days) * (DAY_MINUTES // period_min)
+        periods = Periods(self.days[0], n, period_min * MINUTE_US)
+        return pnl_by_period(run, ids, periods, self.tables.bars, self.instruments)
+
 
 @dataclass(frozen=True, slots=True)
 class BacktestRun:
-    """`returns` is `backtest_returns`; trades and records by strategy as the engine wrote them."""
+    """`returns` is `backtest_returns`, `trades` is `backtest_trades`.
+
+    By strategy: `bars`, P&L by bar of some minutes in bps of its capital, and the records that the
+    engine's trades are in money.
+    """
 
     returns: pl.DataFrame
     trades: pl.DataFrame
+    bars: Mapping[str, F64]
     records: Mapping[str, tuple[Record, ...]]
 
 
 def run_backtest(
-    blueprints: Sequence[Blueprint], entries: pl.DataFrame, study: Study
+    blueprints: Sequence[Blueprint], entries: pl.DataFrame, study: Study, bar_min: int = 60
 ) -> BacktestRun:
     """Run every blueprint over the study; `entries` are signed entries of its days.
 
     A blueprint made under another cost document raises SpecError.
     """
-    returns, trades, records = [BACKTEST_RETURNS.empty()], [], {}
+    returns, trades = [BACKTEST_RETURNS.empty()], [BACKTEST_TRADES.empty()]
+    bars: dict[str, F64] = {}
+    records: dict[str, tuple[Record, ...]] = {}
     for way, group in by_way(blueprints, study.costs):
         run = simulate_blueprints(group, entries, study, [way])[0]
         returns.append(daily_returns(run, group, study))
-        trades.append(run.trades)
-        for plan in group:
+        trades.append(trade_rows(run, study))
+        net = study.pnl(run, [plan.strategy_id for plan in group], bar_min).net
+        for plan, row in zip(group, net, strict=True):
+            bars[plan.strategy_id] = 1e4 * row / plan.capital_usd
             records[plan.strategy_id] = records_of(
                 run, plan.strategy_id, study.instruments, study.costs
             )
     return BacktestRun(
         BACKTEST_RETURNS.conform(pl.concat(returns)),
-        pl.concat(trades) if trades else pl.DataFrame(),
+        BACKTEST_TRADES.conform(pl.concat(trades)),
+        bars,
         records,
     )
 
@@ -104,43 +148,22 @@ def simulate_blueprints(
     entries: pl.DataFrame,
     study: Study,
     ways: Sequence[RunSettings],
+    costs: CostModel | None = None,
+    damage: Damage = WHOLE,
 ) -> list[Simulation]:
     """The engine over the intents of `blueprints`, one result per way."""
     intents = pl.concat([intents_of(plan, entries) for plan in blueprints])
-    symbols = sorted({s for plan in blueprints for s in plan.symbols})
-    feed = tapes(study.window(), symbols)
-    return simulate(intents, feed, study.instruments, study.costs, ways)
+    return study.simulate(intents, ways, costs, damage)
 
 
 def daily_returns(run: Simulation, blueprints: Sequence[Blueprint], study: Study) -> pl.DataFrame:
     """`backtest_returns` of one simulation: a row per blueprint and day of the study.
 
     Open positions are marked at the last close of the day; a day without a position is 0, which it
-    earned. Sums are taken trade by trade in the trades' order.
+    earned.
     """
     ids = [plan.strategy_id for plan in blueprints]
-    first = (study.days[0] - EPOCH).days
-    shape = (len(ids), len(study.days))
-    trades = run.trades.filter(pl.col("status").is_in(CLOSED))
-    at = {
-        name: np.array([ids.index(s) for s in frame["strategy_id"]], dtype=np.int64)
-        for name, frame in (("trade", trades), ("paid", run.payments))
-    }
-    entry = _day(trades["entry_us"].to_numpy()) - first
-    exit_ = _day(trades["exit_us"].to_numpy()) - first
-    paid_on = _day(run.payments["stamp_us"].to_numpy()) - first
-    paid, got, quantity = _fills(trades, study.instruments)
-    fee_in = trades["fee_usd"].to_numpy() * paid / np.maximum(paid + got, 1e-300)
-    fee_out = trades["fee_usd"].to_numpy() - fee_in
-    cells = _held_days(trades, entry, exit_, paid, got, first, study.tables.bars)
-    row, day, move = cells
-    ones = np.ones(trades.height)
-    funding = _sum(shape, at["paid"], paid_on, run.payments["funding_usd"].to_numpy())
-    fees = _sum(shape, at["trade"], entry, fee_in) + _sum(shape, at["trade"], exit_, fee_out)
-    turnover = _sum(shape, at["trade"], entry, quantity * paid)
-    turnover += _sum(shape, at["trade"], exit_, quantity * got)
-    signed = trades["side"].to_numpy() * quantity
-    net = _sum(shape, at["trade"][row], day, signed[row] * move) - fees + funding
+    pnl = study.pnl(run, ids, DAY_MINUTES)
     capital = np.array([plan.capital_usd for plan in blueprints])[:, None]
     n_days = len(study.days)
     return pl.DataFrame(
@@ -148,69 +171,46 @@ def daily_returns(run: Simulation, blueprints: Sequence[Blueprint], study: Study
             "strategy_id": np.repeat(np.array(ids, dtype=object), n_days).tolist(),
             "day": pl.Series(study.days * len(ids), dtype=pl.Date),
             "segment": [study.segment(d) for d in study.days] * len(ids),
-            "n_entries": _sum(shape, at["trade"], entry, ones).ravel().astype(np.int64),
-            "n_exits": _sum(shape, at["trade"], exit_, ones).ravel().astype(np.int64),
-            "turnover_usd": turnover.ravel(),
-            "fee_usd": fees.ravel(),
-            "funding_usd": funding.ravel(),
-            "net_usd": net.ravel(),
-            "net_bps": (1e4 * net / capital).ravel(),
+            "n_entries": pnl.entries.ravel().astype(np.int64),
+            "n_exits": pnl.exits.ravel().astype(np.int64),
+            "turnover_usd": pnl.turnover.ravel(),
+            "fee_usd": pnl.fees.ravel(),
+            "funding_usd": pnl.funding.ravel(),
+            "net_usd": pnl.net.ravel(),
+            "net_bps": (1e4 * pnl.net / capital).ravel(),
             "capital_usd": np.repeat(capital.ravel(), n_days),
         },
         schema={c.name: c.dtype for c in BACKTEST_RETURNS.columns},
     )
 
 
-def _day(at_us: npt.NDArray[np.generic]) -> I64:
-    """Number of the day that owns each instant, from 1970."""
-    return (at_us.astype(np.int64) - 1) // DAY_US
+def trade_rows(run: Simulation, study: Study) -> pl.DataFrame:
+    """`backtest_trades` of one simulation: a row per intent, in order of decision by strategy."""
+    ordered = run.trades.sort("strategy_id", "decide_us", "symbol", "event_id")
+    size = {s: float(i.lot_size * i.multiplier) for s, i in study.instruments.items()}
+    tick = {s: float(i.tick_size) for s, i in study.instruments.items()}
 
+    def of_symbol(values: dict[str, float]) -> pl.Expr:
+        return pl.col("symbol").replace_strict(values, return_dtype=pl.Float64)
 
-def _fills(trades: pl.DataFrame, instruments: Mapping[str, Instrument]) -> tuple[F64, F64, F64]:
-    """(entry price, exit price, quantity in base units) of closed trades."""
-    tick = np.array([float(instruments[s].tick_size) for s in trades["symbol"]])
-    lot = np.array(
-        [float(instruments[s].lot_size * instruments[s].multiplier) for s in trades["symbol"]]
-    )
+    held_out = day_of("decided_at") >= study.holdout_from
     return (
-        trades["entry_ticks"].to_numpy() * tick,
-        trades["exit_ticks"].to_numpy() * tick,
-        trades["lots"].to_numpy() * lot,
+        ordered.with_columns(
+            pl.int_range(pl.len()).over("strategy_id").alias("trade"),
+            pl.col("decide_us").cast(TS).alias("decided_at"),
+            pl.col("leave_us").cast(TS).alias("left_at"),
+            pl.col("entry_us").cast(TS).alias("entry_at"),
+            pl.col("exit_us").cast(TS).alias("exit_at"),
+            (pl.col("entry_ticks") * of_symbol(tick)).alias("entry_price"),
+            (pl.col("exit_ticks") * of_symbol(tick)).alias("exit_price"),
+            (pl.col("lots") * of_symbol(size)).alias("quantity_base"),
+            pl.when(pl.col("status").is_in(CLOSED)).then("measured").alias("measured"),
+        )
+        .with_columns(
+            pl.when(held_out)
+            .then(pl.lit(SEGMENTS[1]))
+            .otherwise(pl.lit(SEGMENTS[0]))
+            .alias("segment")
+        )
+        .select(pl.col(c.name).cast(c.dtype) for c in BACKTEST_TRADES.columns)
     )
-
-
-def _held_days(
-    trades: pl.DataFrame,
-    entry: I64,
-    exit_: I64,
-    paid: F64,
-    got: F64,
-    first: int,
-    bars: pl.DataFrame,
-) -> tuple[I64, I64, F64]:
-    """(trade, day, price move) of each day on which each trade was held."""
-    count = exit_ - entry + 1
-    row = np.repeat(np.arange(trades.height), count)
-    day = entry[row] + np.arange(row.size) - np.repeat(np.cumsum(count) - count, count)
-    marks = _marks(trades["symbol"].gather(row), day + first + 1, bars)
-    before = np.roll(marks, 1)
-    start = np.where(day == entry[row], paid[row], before)
-    end = np.where(day == exit_[row], got[row], marks)
-    return row, day, end - start
-
-
-def _marks(symbols: pl.Series, midnight: I64, bars: pl.DataFrame) -> F64:
-    """Last close at or before each midnight (days since 1970)."""
-    wanted = pl.DataFrame({"symbol": symbols, "midnight": pl.Series(midnight * DAY_US).cast(TS)})
-    ordered = bars.sort("symbol", "ts")
-    by_day = ordered.group_by("symbol", day_of().alias("day"), maintain_order=True)
-    # Books are kept by what the close was, a correction that came late included.
-    closes = by_day.agg(pl.col("ts", "close").last()).with_columns(available_at="ts")
-    joined = asof_join(wanted, closes, ["close"], decided_at="midnight")
-    return joined["close"].fill_null(float("nan")).to_numpy()
-
-
-def _sum(shape: tuple[int, int], strategy: I64, day: I64, values: npt.NDArray[np.generic]) -> F64:
-    out = np.zeros(shape)
-    np.add.at(out, (strategy, day), values)
-    return out

@@ -11,6 +11,9 @@ from quantlab_pipeline.simulation.trades import PARTS
 SEGMENTS = ("in_sample", "holdout")
 """Days before the study's `holdout_from`, and from it on."""
 
+NOT_EVALUABLE = "NOT_EVALUABLE"
+"""Begins the note of a neighbour that could not be run."""
+
 STRATEGY = text("strategy_id", "The strategy: its candidate's id.")
 
 
@@ -68,11 +71,16 @@ STRESS_RESULTS = TableSchema(
         count("n_trades", "rows", "Closed trades."),
         _float("net_bps", "bps", "Mean net per trade; null without trades.", True),
         _float(
-            "share_of_base", "1", "net_bps over the base's; null unless that is positive.", True
+            "share_of_base",
+            "1",
+            "net_bps over the base's of its model; null unless that is > 0.",
+            True,
         ),
-        _float("net_bps_per_day", "bps/day", "Mean per day on capital_usd."),
+        _float("net_bps_per_day", "bps/day", "Mean per day on capital_usd.", True),
         _float("sharpe", "1/sqrt(year)", "Annualised by sqrt(365); null where undefined.", True),
         _float("max_drawdown_bps", "bps", "Deepest fall of cumulative P&L on capital_usd.", True),
+        text("parameter", "Parameter of the rule that was moved; null where none was.", True),
+        text("note", "The rule as it was moved, or why it could not be; else null.", True),
     ),
     key=("strategy_id", "scenario", "segment"),
 )
@@ -123,8 +131,14 @@ BACKTEST_RISK = TableSchema(
         figure("day_worst_1pct_bps", "bps", "Mean of the worst hundredth of days (at least one)."),
         count("mc_paths", "paths", "Resampled paths behind the figures below."),
         figure("sharpe_p5", "1/sqrt(year)", "5th percentile of Sharpe over resampled paths."),
+        figure("sharpe_p5_error", "1/sqrt(year)", "Its standard error over seeds.", 0),
         figure("max_drawdown_p95_bps", "bps", "95th percentile of the deepest fall.", 0),
+        figure("max_drawdown_p95_error_bps", "bps", "Its standard error over seeds.", 0),
         figure("profit_factor_p5", "1", "5th percentile of the profit factor of bars.", 0),
+        figure("profit_factor_p5_error", "1", "Its standard error over seeds.", 0),
+        figure("legacy_sharpe_252", "1/sqrt(year)", "Sharpe, but on a year of 252 days."),
+        figure("legacy_sortino_losses", "1", "Mean gaining day over deviation of losing ones.", 0),
+        figure("legacy_drawdown_of_peak", "1", "Deepest fall as a share of the peak.", 0),
         text("reasons", "JSON: figure -> why it is null; `{}` where none is."),
     ),
     key=("strategy_id", "segment"),

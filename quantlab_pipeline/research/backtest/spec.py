@@ -1,6 +1,7 @@
 """What may be asked of a backtest: overlapping signals, stresses, neighbours, resampling.
 
-Belongs here: the document `specs/backtest.yaml`. Not here: what must be passed (`specs/gates.yaml`).
+Belongs here: the document `specs/backtest.yaml`. Not here: what must be passed
+(`specs/gates.yaml`).
 """
 
 from __future__ import annotations

@@ -24,7 +24,12 @@ WALKFORWARD = TableSchema(
         figure("min_track_years", "years", "Track record that would be needed at 95 %."),
         figure("pbo", "1", "Probability of backtest overfitting among the parameters."),
         figure("pbo_upper", "1", "Upper end of its 95 % interval."),
-        figure("neighbour_ratio", "1", "Median of the optimum's neighbours over the optimum."),
+        figure(
+            "neighbour_ratio",
+            "1",
+            "Median of the optimum's neighbours over the optimum, along the sharpest parameter.",
+        ),
+        figure("plateau", "1", "Neighbours on bars that keep half of the rule's mean.", 0, 1),
         figure("stress_net_bps", "bps", "Mean net return under the worst of the judged stresses."),
         figure("max_drawdown_bps", "bps", "Deepest fall of the daily sum from its peak."),
     ),

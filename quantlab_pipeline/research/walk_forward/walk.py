@@ -20,6 +20,7 @@ from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.research.backtest.blueprint import Blueprint, intents_of
 from quantlab_pipeline.research.walk_forward.folds import holdout_segments
 from quantlab_pipeline.research.walk_forward.overfitting import probability_of_overfitting
+from quantlab_pipeline.research.walk_forward.plateau import ground_of
 from quantlab_pipeline.research.walk_forward.refit import Fold, neighbour_ratio, walk
 from quantlab_pipeline.research.walk_forward.schema import WALKFORWARD
 from quantlab_pipeline.research.walk_forward.spec import WalkForwardSpec
@@ -128,6 +129,7 @@ def build_walkforward(
                 "horizon": plan.horizon,
                 **_outside(walk(mine, tests, spec)),
                 **_inside(mine, days, holdout_from, spec),
+                **_around(neighbour_ratio(_before(mine, holdout_from), spec), plan, history),
                 **_track(plan.strategy_id, history),
             }
         )
@@ -184,9 +186,8 @@ def _by_day(trades: pl.DataFrame) -> tuple[float | None, float | None]:
 def _inside(
     trades: pl.DataFrame, days: list[date], holdout_from: date, spec: WalkForwardSpec
 ) -> dict[str, Any]:
-    """Plateau and overfitting among the parameters, on the days before the holdout."""
-    edge = to_us(day_start(holdout_from))
-    before = trades.filter(pl.col("exit_us") <= edge)
+    """Overfitting among the holding times, on the days before the holdout."""
+    before = _before(trades, holdout_from)
     train_days = [d for d in days if d < holdout_from]
     first = to_us(day_start(days[0]))
     of_scale = (before.filter(pl.col("hold_scale") == scale) for scale in spec.hold_scales)
@@ -195,7 +196,25 @@ def _inside(
     return {
         "pbo": found[0] if found else None,
         "pbo_upper": found[2] if found else None,
-        "neighbour_ratio": neighbour_ratio(before, spec),
+    }
+
+
+def _before(trades: pl.DataFrame, holdout_from: date) -> pl.DataFrame:
+    """The trades that were over before the holdout began."""
+    return trades.filter(pl.col("exit_us") <= to_us(day_start(holdout_from)))
+
+
+def _around(of_hold: float | None, plan: Blueprint, history: History) -> dict[str, Any]:
+    """Gate S's ratio is that of the sharpest parameter; one that is not known leaves none.
+
+    Holding times are those of the engine's trades, every other parameter stands on bars.
+    """
+    ground = ground_of(plan.strategy_id, history.stresses)
+    ratios = [of_hold, *(r for name, r in ground.ratios.items() if name != "hold")]
+    known = [r for r in ratios if r is not None]
+    return {
+        "neighbour_ratio": min(known) if len(known) == len(ratios) else None,
+        "plateau": ground.plateau,
     }
 
 

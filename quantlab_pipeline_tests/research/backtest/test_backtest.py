@@ -10,59 +10,40 @@ from hypothesis import strategies as st
 
 from quantlab_pipeline.core.errors import SpecError
 from quantlab_pipeline.core.records import chain_head
-from quantlab_pipeline.research.backtest.backtest import Study, run_backtest
+from quantlab_pipeline.research.backtest.assumptions import assumption_rows
+from quantlab_pipeline.research.backtest.backtest import run_backtest
 from quantlab_pipeline.research.backtest.blueprint import (
     _one_position,
-    compile_blueprint,
     intents_of,
     make_blueprints,
     read_blueprints,
     to_jsonl,
 )
-from quantlab_pipeline.research.backtest.neighbourhood import hold_neighbours
+from quantlab_pipeline.research.backtest.risk import build_risk
 from quantlab_pipeline.research.backtest.schema import (
+    ASSUMPTION_LEDGER,
     BACKTEST_RETURNS,
+    BACKTEST_RISK,
+    BACKTEST_TRADES,
     BLUEPRINTS,
     STRESS_RESULTS,
 )
-from quantlab_pipeline.research.backtest.spec import StressSpec
-from quantlab_pipeline.research.backtest.stress import lost_minutes, run_stress
-from quantlab_pipeline.simulation.tape import MarketTables, tapes
-from quantlab_pipeline_tests.research.bridge.test_execute import entries_of, market
-from quantlab_pipeline_tests.simulation.builders import (
-    BTC,
-    START,
-    bars_of,
-    cost_model,
-    funding_of,
+from quantlab_pipeline.research.backtest.spec import BacktestSpec, MonteCarloSpec, StressSpec
+from quantlab_pipeline.research.backtest.stress import run_stress
+from quantlab_pipeline_tests.research.backtest.builders import (
+    CANDIDATE,
+    COSTS,
+    plan_of,
+    planted_market,
+    study_of,
 )
-
-COSTS = cost_model(fee_bps=4.0, half_bps=1.0)
-CANDIDATE = {
-    "candidate_id": "edge",
-    "event_type": "shock",
-    "bucket": "all",
-    "template": "up",
-    "side": 1,
-    "horizon": "1h",
-}
-
-
-def study_of(bars, costs=COSTS, funding=None, n_days=6, holdout=4):
-    days = [START.date() + timedelta(days=i) for i in range(n_days)]
-    tables = MarketTables(bars, funding=funding)
-    return Study(tables, {"BTC": BTC}, costs, days, days[holdout])
-
-
-def plan_of(overlap="skip", costs=COSTS, horizon="1h"):
-    return compile_blueprint({**CANDIDATE, "horizon": horizon}, ["BTC"], overlap, costs)
+from quantlab_pipeline_tests.research.bridge.test_execute import entries_of
+from quantlab_pipeline_tests.simulation.builders import START, bars_of, cost_model
 
 
 @pytest.fixture(scope="module")
 def planted():
-    bars, instants = market(40.0)
-    stamps = [START + timedelta(hours=8 * i, minutes=30) for i in range(1, 18)]
-    return study_of(bars, funding=funding_of(stamps, 1e-4)), entries_of(instants)
+    return planted_market()
 
 
 @given(
@@ -140,70 +121,85 @@ def test_a_position_over_midnight_is_marked_at_the_days_close():
     plan = plan_of(costs=study.costs, horizon="24h")
     entries = entries_of([START + timedelta(hours=20)], horizon_min=1440)
     run = run_backtest([plan], entries, study)
-    quantity = run.trades["lots"][0] * 1e-6
+    quantity = run.trades["quantity_base"][0]
     assert run.returns["net_usd"].to_list() == pytest.approx(
         [quantity * 1000, quantity * -500, 0.0], abs=1e-9
     )
 
 
-@pytest.fixture(scope="module")
-def stressed(planted):
+def test_every_intent_has_a_row_whose_parts_make_its_net(planted):
     study, entries = planted
-    return STRESS_RESULTS.validate(run_stress([plan_of()], entries, study, StressSpec()))
+    trades = BACKTEST_TRADES.validate(run_backtest([plan_of()], entries, study).trades)
+    assert trades["trade"].to_list() == list(range(trades.height))
+    assert trades["segment"].unique(maintain_order=True).to_list() == ["in_sample", "holdout"]
+    assert trades["decided_at"].is_sorted()
+    assert trades.height == intents_of(plan_of(), entries).height
+    closed = trades.filter(pl.col("net_usd").is_not_null())
+    net = closed["gross_usd"] - closed["spread_usd"] - closed["slippage_usd"] - closed["fee_usd"]
+    assert (net + closed["funding_usd"]).to_list() == pytest.approx(closed["net_usd"].to_list())
+    value = closed["side"] * closed["quantity_base"]
+    cash = value * (closed["exit_price"] - closed["entry_price"]) - closed["fee_usd"]
+    assert (cash + closed["funding_usd"]).to_list() == pytest.approx(closed["net_usd"].to_list())
+    held_out = (closed["decided_at"] - timedelta(microseconds=1)).dt.date() >= study.holdout_from
+    assert (closed["segment"] == "holdout").to_list() == held_out.to_list()
+    assert (closed["entry_at"] > closed["decided_at"]).all()
 
 
-def test_every_scenario_has_a_row_per_segment(stressed):
-    executed = stressed.filter(pl.col("model") == "executed")["scenario"].unique().sort().to_list()
-    assert executed == sorted(
-        [
-            "base",
-            "costs_x1.5",
-            "costs_x2",
-            "spread_x3",
-            "delay_1min",
-            "drop_5pct",
-            *(f"overlay_{x}bps" for x in (25, 50, 75, 100)),
-        ]
-    )
-    assert stressed.group_by("scenario").len()["len"].unique().to_list() == [2]
+def test_a_trade_that_never_was_has_a_status_and_no_money():
+    study = study_of(bars_of(np.full(2 * 1440, 50_000.0)), n_days=2, holdout=1)
+    late = entries_of([START + timedelta(hours=20), START + timedelta(hours=47, minutes=30)])
+    trades = BACKTEST_TRADES.validate(run_backtest([plan_of()], late, study).trades)
+    assert trades["status"].to_list() == ["filled", "truncated"]
+    assert trades["net_usd"].is_null().to_list() == [False, True]
+    assert trades["measured"].to_list() == [False, None]
 
 
-def test_stresses_cost_what_they_say(stressed):
-    net = dict(
-        stressed.filter(pl.col("segment") == "in_sample").select("scenario", "net_bps").iter_rows()
-    )
-    assert net["base"] - net["overlay_25bps"] == pytest.approx(25.0, abs=1e-9)
-    assert net["base"] - net["costs_x2"] == pytest.approx(10.0, abs=0.2)
-    assert net["base"] - net["spread_x3"] == pytest.approx(4.0, abs=0.2)
-    # One more minute of 40 bps over 30 minutes is lost, give or take the noise.
-    assert abs(net["base"] - net["delay_1min"]) < 4.0
-    shares = stressed.filter(pl.col("scenario") == "base")["share_of_base"].to_list()
-    assert shares == [1.0, 1.0]
-    assert abs(net["drop_5pct"] - net["base"]) < 8.0
-
-
-def test_lost_minutes_are_seeded_and_independent_of_the_range(planted):
-    study, _ = planted
-    spec = StressSpec()
-    whole = lost_minutes("BTC", study, spec)
-    assert whole.size / (6 * 1440) == pytest.approx(0.05, abs=0.01)
-    short = Study(study.tables, study.instruments, study.costs, study.days[3:], study.days[4])
-    assert set(lost_minutes("BTC", short, spec)) <= set(whole.tolist())
-
-
-def test_the_bar_kernel_and_the_engine_agree_where_there_is_no_book(planted):
-    """Two engines, one market: the neighbourhood at 1x equals the engine's trades."""
+@pytest.mark.parametrize("bar_min", [15, 60, 1440])
+def test_pnl_by_bar_sums_to_pnl_by_day(planted, bar_min):
     study, entries = planted
-    run = run_backtest([plan_of()], entries, study)
-    feed = list(tapes(study.window(), ["BTC"]))
-    rows = hold_neighbours(plan_of(), entries, study, (0.5,), feed)
-    bars_net = sum(r["net_bps"] * r["n_trades"] for r in rows if r["scenario"] == "hold_x1")
-    assert run.trades.height == sum(r["n_trades"] for r in rows if r["scenario"] == "hold_x1")
-    engine_net = run.trades["net_bps"].sum()
-    assert bars_net / run.trades.height == pytest.approx(engine_net / run.trades.height, abs=0.05)
+    run = run_backtest([plan_of()], entries, study, bar_min)
+    by_day = run.bars["edge"].reshape(len(study.days), -1).sum(axis=1)
+    assert by_day == pytest.approx(run.returns["net_bps"].to_numpy(), abs=1e-9)
+
+
+def test_an_hour_is_marked_at_its_last_close():
+    close = np.full(1440, 50_000.0)
+    close[779:] = 51_000.0
+    close[839:] = 50_500.0
+    study = study_of(bars_of(close), cost_model(fee_bps=0.0, half_bps=0.0), n_days=1, holdout=0)
+    plan = plan_of(costs=study.costs, horizon="4h")
+    run = run_backtest([plan], entries_of([START + timedelta(hours=12)]), study)
+    bps = run.trades["quantity_base"][0] / plan.capital_usd * 1e4
+    hours = np.zeros(24)
+    # The rise to 51,000 closes the minute that ends at 13:00, the fall that of 14:00.
+    hours[12], hours[13] = 1000 * bps, -500 * bps
+    assert run.bars["edge"] == pytest.approx(hours, abs=1e-9)
+
+
+def test_a_blueprint_alone_trades_as_it_does_among_others(planted):
+    study, entries = planted
+    other = plan_of(candidate_id="other", horizon="15m", side=-1)
+    moved = entries.with_columns(
+        pl.lit("other").alias("candidate_id"), pl.col("ts") + timedelta(minutes=7)
+    )
+    both = pl.concat([entries, moved])
+    among = run_backtest([other, plan_of()], both, study)
+    for plan in (plan_of(), other):
+        alone = run_backtest([plan], both, study)
+        name = plan.strategy_id
+        assert chain_head(alone.records[name]) == chain_head(among.records[name])
+        for one, all_ in ((alone.trades, among.trades), (alone.returns, among.returns)):
+            assert one.equals(all_.filter(pl.col("strategy_id") == name))
+        np.testing.assert_array_equal(alone.bars[name], among.bars[name])
 
 
 def test_no_blueprints_give_empty_tables(planted):
     study, entries = planted
     assert BACKTEST_RETURNS.validate(run_backtest([], entries, study).returns).is_empty()
+    assert BACKTEST_TRADES.validate(run_backtest([], entries, study).trades).is_empty()
     assert STRESS_RESULTS.validate(run_stress([], entries, study, StressSpec())).is_empty()
+    assert ASSUMPTION_LEDGER.validate(
+        assumption_rows([], entries, study, BacktestSpec())
+    ).is_empty()
+    empty = build_risk(BACKTEST_RETURNS.empty(), BACKTEST_TRADES.empty(), {}, MonteCarloSpec())
+    assert BACKTEST_RISK.validate(empty).is_empty()

@@ -115,7 +115,12 @@ def stresses() -> pl.DataFrame:
         ("other", "costs_x2", True, -50.0, 10),
     ]
     schema = ("strategy_id", "scenario", "judged", "net_bps", "n_trades")
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        segment=pl.lit("in_sample"),
+        model=pl.lit("executed"),
+        parameter=pl.lit(None, pl.String),
+        note=pl.lit(None, pl.String),
+    )
 
 
 # --- trades under every parameter -------------------------------------------------------------
