@@ -185,7 +185,11 @@ def test_a_larger_trial_budget_asks_for_new_candidates_alone(house: House) -> No
     assert stale >= of_studies("phase2_candidates")
 
 
-EXECUTED = ("bridge_results", "blueprints", "backtest_returns", "stress_results")
+BACKTESTED = (
+    *("backtest_returns", "backtest_trades", "backtest_risk"),
+    *("stress_results", "assumption_ledger"),
+)
+EXECUTED = ("bridge_results", "blueprints", *BACKTESTED)
 REFITTED = ("walkforward", "portfolio")
 PRICED = ("phase2_candidates", "candidate_studies", *EXECUTED, *REFITTED)
 ASKED = ("event_quality", *PRICED)
