@@ -196,8 +196,42 @@ def test_without_the_purge_the_poison_would_have_come_in(
 # --- the table --------------------------------------------------------------------------------
 
 
-def build(trades: pl.DataFrame) -> pl.DataFrame:
-    return WALKFORWARD.validate(build_walkforward([PLAN], trades, history(), DAYS, HOLDOUT, SPEC))
+def build(trades: pl.DataFrame, found: History | None = None) -> pl.DataFrame:
+    past = found or history()
+    return WALKFORWARD.validate(build_walkforward([PLAN], trades, past, DAYS, HOLDOUT, SPEC))
+
+
+def with_neighbours(*beside: tuple[str, float, str]) -> History:
+    """History whose rule earns 10 bps on bars, with (parameter, its neighbour's bps, note)."""
+    past = history()
+    rows = pl.DataFrame(
+        [("hold_x1", 10.0, None, None), *((n, bps, n, note) for n, bps, note in beside)],
+        schema=["scenario", "net_bps", "parameter", "note"],
+        orient="row",
+    ).with_columns(
+        pl.lit("edge").alias("strategy_id"),
+        pl.lit(False).alias("judged"),
+        pl.lit(40, pl.Int64).alias("n_trades"),
+        pl.lit("in_sample").alias("segment"),
+        pl.lit("bars").alias("model"),
+    )
+    whole = pl.concat([past.stresses, rows.select(past.stresses.columns)])
+    return History(past.returns, whole, past.families, past.trials)
+
+
+def test_the_ratio_is_that_of_the_sharpest_parameter(trades: pl.DataFrame) -> None:
+    of_hold = build(trades).row(0, named=True)["neighbour_ratio"]
+    assert of_hold > 0.2
+    flat = build(trades, with_neighbours(("cooldown", 9.9, "as moved"))).row(0, named=True)
+    sharp = build(trades, with_neighbours(("x", 1.0, ""), ("hold", -50.0, ""))).row(0, named=True)
+    assert (flat["neighbour_ratio"], flat["plateau"]) == (of_hold, 1.0)
+    # Holding times are judged by the engine's trades; on bars they count for the plateau alone.
+    assert (sharp["neighbour_ratio"], sharp["plateau"]) == (pytest.approx(0.1), 0.0)
+
+
+def test_a_neighbour_that_could_not_be_evaluated_leaves_no_ratio(trades: pl.DataFrame) -> None:
+    lacking = with_neighbours(("x", 9.0, "NOT_EVALUABLE: no x in features_pt"))
+    assert build(trades, lacking).row(0, named=True)["neighbour_ratio"] is None
 
 
 def test_a_row_counts_its_out_of_sample_trades_and_names_its_choices(trades: pl.DataFrame) -> None:
