@@ -83,6 +83,7 @@ def test_a_generated_market(tmp_path: Path, repository: Path) -> None:
     edits = {
         "markets/world_planted_edges": days,
         "studies/planted_edges": {**days, "holdout_from": holdout},
+        "backtest": {"monte_carlo": {"paths": 10_000}},
     }
     run = run_chain(project_with(tmp_path, repository, edits), "planted_edges", ALL_AFTER_E1)
     _every_stage_ran(run)

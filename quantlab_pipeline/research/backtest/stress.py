@@ -95,8 +95,9 @@ def _scenarios(
     lost = f"drop_{100 * spec.drop_share:g}pct"
     (run,) = with_lost_data([way], blueprints, entries, study, spec)
     yield _Scenario(lost, True, run)
-    blind = _blind(way, blueprints, entries, study, spec.outage_min)
-    yield _Scenario(f"outage_{spec.outage_min}min", False, blind)
+    for leg, decided in (("entry", "ts"), ("exit", "exit_ts")):
+        blind = _blind(way, blueprints, entries, study, decided, spec.outage_min)
+        yield _Scenario(f"outage_{leg}_{spec.outage_min}min", False, blind)
     for extra in spec.overlay_bps:
         yield _Scenario(f"overlay_{extra:g}bps", False, _surcharged(runs[0], extra))
 
@@ -174,33 +175,35 @@ def _blind(
     blueprints: Sequence[Blueprint],
     entries: pl.DataFrame,
     study: Study,
+    decided: str,
     outage_min: int,
 ) -> Simulation:
-    """A run whose data is away when it is needed: around every decision, each plan by itself.
+    """A run whose data is away when it is needed: around every instant `decided` of its intents.
 
-    The minute before a decision is lost too, so that no quote from before stands in for the market.
+    Each plan has outages of its own. The minute before a decision is lost too, so that no quote
+    from before stands in for the market.
     """
     runs = []
     for plan in blueprints:
         intents = intents_of(plan, entries)
-        gone = _outages(intents, outage_min)
+        gone = _outages(intents, decided, outage_min)
 
         def apply(tape: Tape, gone: dict[str, I64] = gone) -> Tape:
             return tape.without(gone[tape.symbol])
 
-        damage = Damage(f"blind for {outage_min} min around the intents' decisions", apply)
+        damage = Damage(f"blind for {outage_min} min from each intent's {decided} on", apply)
         runs += study.simulate(intents, [way], damage=damage)
     return Simulation(
         pl.concat([run.trades for run in runs]), pl.concat([run.payments for run in runs]), way
     )
 
 
-def _outages(intents: pl.DataFrame, outage_min: int) -> dict[str, I64]:
+def _outages(intents: pl.DataFrame, decided: str, outage_min: int) -> dict[str, I64]:
     """Minutes since 1970 without data, rising, by symbol of `intents`."""
     found = {}
     for (symbol,), mine in intents.group_by(["symbol"], maintain_order=True):
-        decided = pl.concat([mine["ts"], mine["exit_ts"]]).dt.epoch("us").to_numpy() // MINUTE_US
-        around = decided[:, None] + np.arange(-1, outage_min)
+        minute = mine[decided].dt.epoch("us").to_numpy() // MINUTE_US
+        around = minute[:, None] + np.arange(-1, outage_min)
         found[str(symbol)] = np.unique(around)
     return found
 
