@@ -66,8 +66,8 @@ class MonteCarloSpec(Spec):
     """How a strategy's P&L is resampled: blocks of bars of `bar_min` minutes, with their order.
 
     A block is `block_min_bars` to `block_max_bars` long. With hours a block holds whole trades.
-    At a million paths seeds move drawdown and profit factor by under 0.1 %, and Sharpe by 0.2 % of
-    its sampling error; a year costs some 4 seconds a thread.
+    Over a million paths seeds move drawdown and profit factor by 0.1 % and less, and Sharpe by
+    0.2 % of its sampling error; a year takes a thread some 4 seconds.
     """
 
     paths: int = Field(default=1_000_000, ge=100)
