@@ -31,8 +31,6 @@ CHECK_SENTENCES = {
     Gate.P: "The book earns net of costs and impact, diversified also under stress.",
 }
 
-_ENGINE_STAGES = ("validation", "bridge", "backtest", "walk_forward")
-
 
 def asset_key(market: MarketSpec, table: str) -> dg.AssetKey:
     """`[market, table]`."""
@@ -74,9 +72,8 @@ def table_asset(
     def _asset(
         context: dg.AssetExecutionContext, lakes: LakesResource, engine: EngineResource
     ) -> dg.Output[Batch | None]:
-        if table.stage in _ENGINE_STAGES:
-            engine.prepare()
         run = stage_run(lakes, market, table, list(context.partition_keys))
+        run = replace(run, make_simulator=engine.simulator)
         if (lacking := run.lacks()) is not None:
             return dg.Output(None, metadata={"not made": f"{lacking} is not current"})
         stale = stale_partitions(run, renewed)

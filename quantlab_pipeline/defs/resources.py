@@ -1,8 +1,9 @@
-"""Dagster's resources: the lakes of all markets, and the numba engine.
+"""Dagster's resources: the lakes of all markets, and the simulator of every stage that trades.
 
 Each is a thin wrapper; what it wraps knows nothing of Dagster.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
+from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.research.market_data.spec import MarketSpec
+from quantlab_pipeline.simulation.costs import CostModel
+from quantlab_pipeline.simulation.simulator import Simulator
 from quantlab_pipeline.storage.catalog import Catalog
 from quantlab_pipeline.storage.lake import Lake
 from quantlab_pipeline.storage.project_lake import open_market_lake, project_of
@@ -59,17 +63,13 @@ class CatalogResource(dg.ConfigurableResource[Any]):
 
 
 class EngineResource(dg.ConfigurableResource[Any]):
-    """The numba kernels behind `simulation.engine`: loaded once a process, with a thread count."""
+    """Hands every stage that trades its `simulation.simulator.Simulator`, and does no more.
+
+    The same class works in a notebook. Kernels are loaded when one is first needed.
+    """
 
     threads: int = 1
 
-    def prepare(self) -> None:
-        """Load the engine and set its threads. Results do not depend on their number."""
-        import numba
-
-        from quantlab_pipeline.simulation import engine
-
-        assert engine.simulate is not None
-        # numba makes its settings while it is imported, where no type checker sees them.
-        most: int = vars(numba.config)["NUMBA_NUM_THREADS"]
-        numba.set_num_threads(min(self.threads, most))
+    def simulator(self, costs: CostModel, instruments: Mapping[str, Instrument]) -> Simulator:
+        """A simulator with this resource's threads. Results do not depend on their number."""
+        return Simulator(costs, instruments, self.threads)

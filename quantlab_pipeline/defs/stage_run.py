@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from quantlab_pipeline.core.clocks import Clock, days_between
+from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.core.tables import Read, TableSpec
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome
 from quantlab_pipeline.research.market_data.schema import MARKET_DATA
@@ -23,6 +24,7 @@ from quantlab_pipeline.research.market_data.spec import MarketSpec
 from quantlab_pipeline.research.study import StudySpec
 from quantlab_pipeline.research.tables import BEFORE_HOLDOUT
 from quantlab_pipeline.simulation.costs import CostModel
+from quantlab_pipeline.simulation.simulator import Simulator
 from quantlab_pipeline.storage.lake import Lake
 from quantlab_pipeline.storage.manifests import ABSENT, Edge, Lineage, partition_key
 from quantlab_pipeline.storage.spec_files import Project
@@ -53,6 +55,7 @@ class Judged:
 Body = Callable[["StageRun"], Made]
 GateBody = Callable[["StageRun"], Judged]
 Renewed = Callable[["StageRun"], set[date]]
+MakeSimulator = Callable[[CostModel, Mapping[str, Instrument]], Simulator]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,14 @@ class StageRun:
     partitions: tuple[str, ...]
     data_root: Path
     clock: Clock
+    make_simulator: MakeSimulator = Simulator
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        """The simulator under the project's costs, with the run's symbols."""
+        assume = self.assumes_instruments
+        instruments = self.project.instruments().by_symbol(self.symbols, assume=assume)
+        return self.make_simulator(self.costs, instruments)
 
     @cached_property
     def days(self) -> list[date]:

@@ -62,11 +62,12 @@ class Orders(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What makes a quote usable, and what lies behind it."""
+    """What makes a quote usable, what lies behind it, and how far into that an order goes."""
 
     max_age_us: int
     beyond_depth_bps: float
     spread_scale: float
+    max_walk_bps: float
 
 
 class Fills(NamedTuple):
@@ -82,23 +83,39 @@ class Fills(NamedTuple):
     price: F64
 
 
-@njit(cache=True)
-def usable(book: Book, i: int, waited_us: int, max_age_us: int) -> bool:
-    """Whether quote `i` may fill an order that has stood on it for `waited_us`.
-
-    Finite prices with 0 < bid < ask, finite sizes above 0, and an age of at most `max_age_us`.
-    """
+@njit(cache=True, nogil=True)
+def is_usable(
+    bid: float, bid_qty: float, ask: float, ask_qty: float, age_us: int, max_age_us: int
+) -> bool:
+    """Whether a quote has two prices that do not touch, two sizes, and is young enough."""
     # Comparisons with NaN are false, so a missing price or size is refused here too.
     return bool(
-        0.0 < book.bid[i] < book.ask[i] < np.inf
-        and 0.0 < book.bid_qty[i] < np.inf
-        and 0.0 < book.ask_qty[i] < np.inf
-        and book.age_us[i] + waited_us <= max_age_us
+        (bid > 0.0)
+        & (bid < ask)
+        & (ask < np.inf)
+        & (bid_qty > 0.0)
+        & (bid_qty < np.inf)
+        & (ask_qty > 0.0)
+        & (ask_qty < np.inf)
+        & (age_us <= max_age_us)
     )
 
 
-@njit(cache=True)
-def _standing(ts_us: I64, at_us: int, hint: int) -> int:
+@njit(cache=True, nogil=True)
+def usable(book: Book, i: int, waited_us: int, max_age_us: int) -> bool:
+    """`is_usable` of quote `i` for an order that has stood on it for `waited_us`."""
+    return is_usable(
+        book.bid[i],
+        book.bid_qty[i],
+        book.ask[i],
+        book.ask_qty[i],
+        book.age_us[i] + waited_us,
+        max_age_us,
+    )
+
+
+@njit(cache=True, nogil=True)
+def standing_at(ts_us: I64, at_us: int, hint: int) -> int:
     """Index of the last instant <= `at_us` (-1: none), galloping from `hint`, a valid index.
 
     Orders mostly come in the order of time: the next one is found in a step or two.
@@ -120,24 +137,46 @@ def _standing(ts_us: I64, at_us: int, hint: int) -> int:
     return low
 
 
-@njit(cache=True)
-def quote_index(
-    book: Book, arrive_us: int, max_wait_us: int, max_age_us: int, hint: int
-) -> tuple[int, int, int]:
-    """(index, instant, state) of the first usable quote standing at an arrival or after it.
+@njit(cache=True, nogil=True)
+def least_size(quantity: float, depth_share: float, limits: Limits) -> float:
+    """The smallest size shown from which `quantity` walks at most `max_walk_bps`.
 
-    None: -1 and UNFILLED, or with `max_wait_us` < 0 the last usable quote and FORCED. `hint` is an
-    index near which the arrival is looked for.
+    With d = x quantity the walk is (B / 2) (1 - x)^2 / x, so that x solves a quadratic.
+    """
+    if not (limits.beyond_depth_bps > 0.0 and limits.max_walk_bps < np.inf):
+        return 0.0
+    w = 1.0 + limits.max_walk_bps / limits.beyond_depth_bps
+    # The smaller root, in the form that does not cancel.
+    return float(quantity / ((w + np.sqrt(w * w - 1.0)) * depth_share))
+
+
+@njit(cache=True, nogil=True)
+def find_quote(
+    book: Book,
+    arrive_us: int,
+    max_wait_us: int,
+    max_age_us: int,
+    hint: int,
+    side: int,
+    least: float,
+) -> tuple[int, int, int]:
+    """(index, instant, state) of the quote that fills an order standing at arrival or after it.
+
+    It must be usable and show at least the size `least` to `side`. None: -1 and UNFILLED, or with
+    `max_wait_us` < 0 the last usable quote of any size and FORCED. `hint` is an index near which
+    the arrival is looked for.
     """
     n = book.ts_us.size
     if n == 0:
         return -1, 0, UNFILLED
-    standing = _standing(book.ts_us, arrive_us, hint)
-    if standing >= 0 and usable(book, standing, arrive_us - int(book.ts_us[standing]), max_age_us):
-        return standing, arrive_us, FILLED
-    i = standing + 1
+    size = book.ask_qty if side > 0 else book.bid_qty
+    at = standing_at(book.ts_us, arrive_us, hint)
+    large = at >= 0 and size[at] >= least
+    if large and usable(book, at, arrive_us - int(book.ts_us[at]), max_age_us):
+        return at, arrive_us, FILLED
+    i = at + 1
     while i < n and (max_wait_us < 0 or book.ts_us[i] - arrive_us <= max_wait_us):
-        if usable(book, i, 0, max_age_us):
+        if size[i] >= least and usable(book, i, 0, max_age_us):
             return i, int(book.ts_us[i]), FILLED
         i += 1
     if max_wait_us < 0:
@@ -147,15 +186,41 @@ def quote_index(
     return -1, 0, UNFILLED
 
 
+@njit(cache=True, nogil=True)
+def take_quote(
+    book: Book,
+    i: int,
+    side: int,
+    quantity: float,
+    impact_bps: float,
+    depth_share: float,
+    limits: Limits,
+) -> tuple[float, float, float]:
+    """(mid, touch, price) of taking `quantity` from quote `i`; see `fill_on_quotes`."""
+    depth = depth_share * (book.ask_qty[i] if side > 0 else book.bid_qty[i])
+    excess = max(0.0, quantity - depth)
+    walk = limits.beyond_depth_bps * excess / (2.0 * depth)
+    if quantity > 0.0:
+        walk *= excess / quantity
+    walk = min(walk, limits.max_walk_bps)
+    wider = 0.5 * (book.ask[i] - book.bid[i]) * (limits.spread_scale - 1.0)
+    mid = 0.5 * (book.bid[i] + book.ask[i])
+    touch = (book.ask[i] if side > 0 else book.bid[i]) + side * wider
+    return mid, touch, touch * (1.0 + side * max(walk, impact_bps) * 1e-4)
+
+
 @njit(cache=True)
 def fill_on_quotes(book: Book, orders: Orders, limits: Limits) -> Fills:
     """Fill taker orders at the bid or ask standing at their arrival.
 
     A usable quote has finite prices, sizes > 0, bid < ask, and is no older than `max_age_us` at the
-    moment of the fill; otherwise the order waits for the next usable one. Price = touch moved
-    against the order by max(impact_bps, walk), walk = beyond_depth_bps e / (2 d) on the excess
-    e = quantity - d over d = depth_share x size shown, averaged over the whole quantity.
-    `spread_scale` widens the quote about its mid. Cost: O(m log n) plus the quotes waited through.
+    moment of the fill; otherwise the order waits for the next usable one, and so it does where the
+    quote shows so little that it would walk more than `max_walk_bps`. Price = touch moved against
+    the order by max(impact_bps, walk), walk = beyond_depth_bps e / (2 d) on the excess
+    e = quantity - d over d = depth_share x size shown, averaged over the whole quantity. An order
+    that is forced walks `max_walk_bps` at most. An order whose `depth_share` is not above 0 is not
+    sent. `spread_scale` widens the quote about its mid. Cost: O(m log n) plus the quotes waited
+    through.
     """
     m = orders.arrive_us.size
     state = np.zeros(m, dtype=np.int8)
@@ -165,26 +230,25 @@ def fill_on_quotes(book: Book, orders: Orders, limits: Limits) -> Fills:
     price = np.full(m, np.nan)
     hint = 0
     for j in range(m):
-        if not (orders.impact_bps[j] >= 0.0 and orders.depth_share[j] > 0.0):
+        share, side, quantity = orders.depth_share[j], orders.side[j], orders.quantity[j]
+        if not (orders.impact_bps[j] >= 0.0 and share > 0.0):
             continue
-        i, at, how = quote_index(
-            book, orders.arrive_us[j], orders.max_wait_us[j], limits.max_age_us, hint
+        i, at, how = find_quote(
+            book,
+            orders.arrive_us[j],
+            orders.max_wait_us[j],
+            limits.max_age_us,
+            hint,
+            side,
+            least_size(quantity, share, limits),
         )
         if how == UNFILLED:
             continue
         hint = i
-        side = orders.side[j]
-        shown = book.ask_qty[i] if side > 0 else book.bid_qty[i]
-        depth = orders.depth_share[j] * shown
-        excess = max(0.0, orders.quantity[j] - depth)
-        walk = limits.beyond_depth_bps * excess / (2.0 * depth)
-        if orders.quantity[j] > 0.0:
-            walk *= excess / orders.quantity[j]
-        wider = 0.5 * (book.ask[i] - book.bid[i]) * (limits.spread_scale - 1.0)
         state[j], at_us[j] = how, at
-        mid[j] = 0.5 * (book.bid[i] + book.ask[i])
-        touch[j] = (book.ask[i] if side > 0 else book.bid[i]) + side * wider
-        price[j] = touch[j] * (1.0 + side * max(walk, orders.impact_bps[j]) * 1e-4)
+        mid[j], touch[j], price[j] = take_quote(
+            book, i, side, quantity, orders.impact_bps[j], share, limits
+        )
     return Fills(state, at_us, mid, touch, price)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from quantlab_pipeline.kernels.execution import FILLED, UNFILLED, Book, quote_index
+from quantlab_pipeline.kernels.execution import FILLED, UNFILLED, Book, find_quote
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
@@ -177,7 +177,9 @@ def rest_on_quotes(
         known = 0.0 <= orders.queue_multiple[j] < np.inf and orders.depth_share[j] > 0.0
         if not (sent and known):
             continue
-        laid, _, how = quote_index(book, arrive, orders.until_us[j] - arrive, max_age_us, hint)
+        laid, _, how = find_quote(
+            book, arrive, orders.until_us[j] - arrive, max_age_us, hint, 1, 0.0
+        )
         if how == UNFILLED:
             continue
         hint = laid

@@ -5,8 +5,9 @@ Named models:
   invalid (missing, not positive, locked or crossed) or stale is no price: the order waits for the
   next usable one, at most `max_wait_s`, then it is cancelled unfilled. Size beyond `depth_share` of
   the size shown walks a book that is as deep per `beyond_depth_bps` as the touch itself, and never
-  pays less than the cost model's square-root impact. Conditions: the size shown is really there,
-  and the book is whole again when the exit comes.
+  pays less than the cost model's square-root impact. A quote that shows so little that the order
+  would walk more than `max_walk_bps` is no price for it: it waits as for a usable one. Conditions:
+  the size shown is really there, and the book is whole again when the exit comes.
 - `next_bar`: where there is no book, the open of the first bar that opens at or after t + latency,
   plus or minus an assumed half-spread; a bar without trades is skipped, at most `max_wait_bars`.
   Everything made with it is marked `assumed`.
@@ -77,6 +78,7 @@ class FillModel(Spec):
     max_quote_age_s: float = Field(default=15.0, gt=0)
     depth_share: float = Field(default=1.0, gt=0, le=1)
     beyond_depth_bps: float = Field(default=2.0, ge=0)
+    max_walk_bps: float = Field(default=50.0, gt=0, lt=10_000)
     passive: PassiveModel = PassiveModel()
 
 

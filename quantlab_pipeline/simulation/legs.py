@@ -135,7 +135,10 @@ def _take(
     )
     if on_book:
         limits = kernel.Limits(
-            int(model.max_quote_age_s * 1e6), model.beyond_depth_bps, spread_scale
+            int(model.max_quote_age_s * 1e6),
+            model.beyond_depth_bps,
+            spread_scale,
+            model.max_walk_bps,
         )
         fills = kernel.fill_on_quotes(_book(tape), orders, limits)
     else:

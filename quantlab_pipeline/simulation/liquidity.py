@@ -19,6 +19,7 @@ WINDOW_BLOCKS = 24
 MIN_MINUTES = 360
 """Fewer valid minutes than this in the last 24 hours: liquidity is unknown."""
 
+_READ = ("symbol", "ts", "available_at", "close", "volume_base", "volume_quote")
 COLUMNS = ("sigma_d_bps", "volume_usd")
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -32,9 +33,10 @@ def trailing_liquidity(bars: pl.DataFrame) -> pl.DataFrame:
     `volume_usd` the traded value per day over them; both null below 360 valid minutes. Traded value
     falls back to volume_base x close where the source has none.
     """
+    read = bars.select(_READ).sort("symbol", "ts")
     parts = [
         _of_symbol(symbol[0], group)
-        for symbol, group in bars.sort("symbol", "ts").group_by(["symbol"], maintain_order=True)
+        for symbol, group in read.group_by(["symbol"], maintain_order=True)
     ]
     if not parts:
         return pl.DataFrame(

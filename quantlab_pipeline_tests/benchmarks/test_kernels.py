@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from quantlab_pipeline.kernels import rolling_ewm, rolling_extremes, rolling_quantile
-from quantlab_pipeline.kernels.bar_backtest import BarTape, sweep
 from quantlab_pipeline.kernels.rolling_moments import rolling_mean_deviation
 from quantlab_pipeline.kernels.rolling_rank import rolling_rank
 from quantlab_pipeline_tests.benchmarks.measure import compare
@@ -40,22 +39,6 @@ def test_rolling_mean_and_deviation_beat_polars() -> None:
         lambda: (SERIES.rolling_mean(1_440), SERIES.rolling_std(1_440)),
     )
     assert ratio.value < 0.8, "though runs of any range agree to the last bit"
-
-
-def test_a_backtest_sweep_is_near_one_pass_over_memory() -> None:
-    price = np.exp(LOG_PRICE)
-    tape = BarTape(price, price, price, np.zeros(YEAR), np.arange(YEAR, dtype=np.int64) // 1_440)
-    held = RNG.integers(-1, 2, (8, YEAR // 60)).astype(np.int8)
-    targets = np.ascontiguousarray(np.repeat(held, 60, axis=1))
-    nothing = np.zeros(0)
-    floor = np.empty((8, YEAR))
-    ratio = compare(
-        "bar backtest with fees, funding and statistics, per bar and variant",
-        8 * YEAR,
-        lambda: sweep(tape, targets, 5.0, 0.5, nothing),
-        lambda: np.multiply(targets, price, out=floor).sum(axis=1),
-    )
-    assert ratio.value < 8.0
 
 
 @pytest.mark.parametrize("window", [1_440, 10_080])

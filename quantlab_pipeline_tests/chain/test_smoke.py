@@ -56,4 +56,5 @@ def test_the_notebook_runs_as_it_stands(
     runpy.run_path(str(notebook))
     said = capsys.readouterr().out
     assert "funding_window" in said
+    assert "T1 net bps" in said
     assert "GATE_NOT_PASSED" in said

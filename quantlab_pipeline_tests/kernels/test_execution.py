@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from quantlab_pipeline.kernels import execution as kernel
 from quantlab_pipeline_tests.oracles import execution as oracle
 
-LIMITS, DEPTH_SHARE = kernel.Limits(3_000_000, 2.0, 1.0), 0.5
+LIMITS, DEPTH_SHARE = kernel.Limits(3_000_000, 2.0, 1.0, 6.0), 0.5
 HOSTILE = st.sampled_from([np.nan, np.inf, 0.0, -1.0])
 
 
@@ -106,6 +106,20 @@ def test_an_unusable_quote_is_waited_through_and_not_traded(bad):
     assert fills.price[0] == 100.2
     late = kernel.fill_on_quotes(book, orders_of([(1_500_000, 1, 0.1, 0.0, 1_000_000)]), LIMITS)
     assert late.state[0] == kernel.UNFILLED
+
+
+def test_a_quote_of_dust_is_no_price_and_a_forced_order_walks_to_the_limit_at_most():
+    """Half of what is shown is there; 6 bps at 2 per depth are reached at 0.127 of the size."""
+    least = kernel.least_size(1.0, DEPTH_SHARE, LIMITS)
+    assert least * DEPTH_SHARE == pytest.approx(4 - np.sqrt(15), rel=1e-12)
+    for size, at_us in ((0.999 * least, 2_000_000), (1.001 * least, 1_000_000)):
+        book = book_of([(1_000_000, 100.0, 1.0, 100.2, size, 0), (2_000_000, *GOOD)])
+        sent = orders_of([(1_000_000, 1, 1.0, 0.0, 5_000_000)])
+        assert kernel.fill_on_quotes(book, sent, LIMITS).at_us[0] == at_us
+    dust = book_of([(1_000_000, 100.0, 1e-9, 100.2, 1.0, 0)])
+    (forced,) = as_rows(kernel.fill_on_quotes(dust, orders_of([(1, -1, 1.0, 0.0, -1)]), LIMITS))
+    assert forced[0] == kernel.FORCED
+    assert forced[4] == pytest.approx(100.0 * (1 - 6e-4))
 
 
 def test_a_buyer_takes_the_ask_and_a_seller_the_bid_standing_at_arrival():

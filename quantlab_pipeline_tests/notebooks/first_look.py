@@ -5,10 +5,12 @@
 """First look: open a lake, see what is in it, read tables with the gates in force, ask SQL."""
 
 # %% Open the lake. With several markets, name one.
+import numpy as np
 import polars as pl
 
 import quantlab_pipeline as ql
 from quantlab_pipeline.core.errors import GateNotPassedError
+from quantlab_pipeline.kernels.bar_targets import crossing_targets
 
 lake = ql.open_lake("world_smoke")
 print(lake.tables().select("table", "stage", "gate", "written"))
@@ -16,6 +18,15 @@ print(lake.tables().select("table", "stage", "gate", "written"))
 # %% Bars of two days: what D0 admitted, stamped by their close, UTC.
 bars = lake.table("bars_1m_perp", "2025-03-01", "2025-03-02")
 print(bars.group_by("symbol", maintain_order=True).agg(pl.len(), pl.col("volume_base").sum()))
+
+# %% Trade on them: two averages that cross, without costs (T0) and with all of them (T1).
+simulator = ql.open_simulator()
+one = bars.filter(pl.col("symbol") == bars["symbol"][0]).sort("ts")
+close = one["close"].to_numpy()
+targets = crossing_targets(close, np.array([10, 60]), np.array([60, 360]))
+for tier in ("T0", "T1"):
+    stats = simulator.sweep(one, targets, tier)
+    print(tier, "net bps:", (1e4 * stats.equity).round(1), "orders:", stats.n_orders)
 
 # %% Features as they could be known at `ts`; null is warm-up or missing input.
 features = lake.table(

@@ -11,6 +11,14 @@ def usable(quote, waited_us, max_age_us):
     return bid > 0 and bid < ask and bid_qty > 0 and ask_qty > 0 and age + waited_us <= max_age_us
 
 
+def is_thin(quote, side, quantity, depth_share, limits):
+    """Whether taking `quantity` would walk further than the limit."""
+    depth = depth_share * (quote[4] if side > 0 else quote[2])
+    excess = max(0.0, quantity - depth)
+    walk = limits.beyond_depth_bps * excess * excess
+    return walk > limits.max_walk_bps * 2 * depth * quantity * (1 + 1e-12)
+
+
 def take_quote(quotes, order, depth_share, limits):
     """(state, at_us, mid, touch, price) of one order (arrive, side, quantity, impact, wait)."""
     arrive, side, quantity, impact, wait = order
@@ -19,12 +27,18 @@ def take_quote(quotes, order, depth_share, limits):
         return nothing
     before = [q for q in quotes if q[0] <= arrive]
     found, at, state = None, 0, 0
-    if before and usable(before[-1], arrive - before[-1][0], limits.max_age_us):
+
+    def fits(quote, waited_us):
+        if not usable(quote, waited_us, limits.max_age_us):
+            return False
+        return not is_thin(quote, side, quantity, depth_share, limits)
+
+    if before and fits(before[-1], arrive - before[-1][0]):
         found, at, state = before[-1], arrive, 1
     if found is None:
         for quote in quotes:
             late = quote[0] - arrive
-            if late > 0 and (wait < 0 or late <= wait) and usable(quote, 0, limits.max_age_us):
+            if late > 0 and (wait < 0 or late <= wait) and fits(quote, 0):
                 found, at, state = quote, quote[0], 1
                 break
     if found is None and wait < 0:
@@ -39,6 +53,7 @@ def take_quote(quotes, order, depth_share, limits):
     depth = depth_share * (ask_qty if side > 0 else bid_qty)
     excess = max(0.0, quantity - depth)
     walk = limits.beyond_depth_bps * excess / (2 * depth) * (excess / quantity if quantity else 1)
+    walk = min(walk, limits.max_walk_bps)
     return state, at, mid, touch, touch * (1 + side * max(walk, impact) / 1e4)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
 import polars as pl
 
-from quantlab_pipeline.core.clocks import TS, to_us
+from quantlab_pipeline.core.clocks import MINUTE_US, TS, to_us
 from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.simulation.costs import CostModel
 from quantlab_pipeline.simulation.fills import FillModel
@@ -45,13 +45,14 @@ def bars_of(close, symbol="BTC", start=START, volume=100.0, opens=None):
     """One-minute bars of closes; each opens at the close before (the first at its own close)."""
     close = np.asarray(close, dtype=np.float64)
     opened = np.concatenate([close[:1], close[:-1]]) if opens is None else np.asarray(opens)
-    ts = [start + timedelta(minutes=i + 1) for i in range(close.size)]
+    closed_us = to_us(start) + np.arange(1, close.size + 1) * MINUTE_US
+    ts = pl.Series(closed_us).cast(TS)
     return pl.DataFrame(
         {
             "symbol": [symbol] * close.size,
-            "ts": pl.Series(ts, dtype=TS),
-            "available_at": pl.Series(ts, dtype=TS),
-            "open_ts": pl.Series([t - timedelta(minutes=1) for t in ts], dtype=TS),
+            "ts": ts,
+            "available_at": ts,
+            "open_ts": pl.Series(closed_us - MINUTE_US).cast(TS),
             "open": opened,
             "high": np.maximum(opened, close),
             "low": np.minimum(opened, close),

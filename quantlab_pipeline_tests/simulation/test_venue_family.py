@@ -65,7 +65,7 @@ def test_market_orders_on_quotes_are_filled_as_takers_are_by_the_execution_kerne
     taker = execution.Orders(
         arrive, side.astype(np.int8), none + 0.005, none, none, wait, none + 1.0
     )
-    want = execution.fill_on_quotes(book, taker, execution.Limits(15_000_000, 0.0, 1.0))
+    want = execution.fill_on_quotes(book, taker, execution.Limits(15_000_000, 0.0, 1.0, 50.0))
     market = quote_market(COIN, quotes, marks_in_ticks([(-1, 1_000)]))
     orders = [
         VenueOrder(int(a), int(5 * s), expire_us=int(a + w))
@@ -131,9 +131,9 @@ def by_the_sweep(walk, half_spread_bps):
     tape = bar_backtest.BarTape(
         opened * 0.1, close * 0.1, np.full(n, 1_000.0), rate, np.zeros(n, dtype=np.int64)
     )
-    path = np.zeros(n)
-    stats = bar_backtest.sweep(tape, target.reshape(1, -1), 5.0, half_spread_bps, path)
-    return path, int(stats.n_fills[0])
+    costs = bar_backtest.BarCosts(5.0, np.full(1, half_spread_bps), np.zeros(1), 0.0)
+    stats = bar_backtest.sweep(tape, target.reshape(1, -1), costs)
+    return bar_backtest.trace(tape, target, costs).equity, int(stats.n_fills[0])
 
 
 def test_a_target_strategy_has_the_sweeps_equity_at_every_close(walk):

@@ -23,7 +23,7 @@ def walkforward(run: StageRun) -> Made:
     plans = plans_of(run)
     candidates = run.load("phase2_candidates", gated=False)
     entries = entries_of(run, run.load("phase2_candidates"))
-    trades = variant_trades(plans, entries, study.window(), study.instruments, study.costs, spec)
+    trades = variant_trades(plans, entries, study.window(), run.simulator, spec)
     n_days = len(run.study.evaluation_days)
     history = History(
         run.load("backtest_returns"),

@@ -173,7 +173,8 @@ def _add(daily: F64, fills: I64, plan: Blueprint, tape: Tape, targets: I8, study
     half = float(assumed_half_spread_bps(profile, typical)[0])
     bars = bar_tape(tape, study)
     fee = study.costs.fee_rates(plan.profile, tape.symbol).taker_bps
-    stats = kernel.sweep(bars, targets, fee, half, np.zeros(0))
+    costs = kernel.BarCosts(fee, np.full(1, half), np.zeros(1), 0.0)
+    stats = kernel.sweep(bars, targets, costs)
     daily += stats.daily
     fills += stats.n_fills
 

@@ -16,7 +16,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quantlab_pipeline.core.clocks import DAY_US, day_of, day_start, to_us
-from quantlab_pipeline.core.instruments import Instrument
 from quantlab_pipeline.research.backtest.blueprint import Blueprint, intents_of
 from quantlab_pipeline.research.walk_forward.folds import holdout_segments
 from quantlab_pipeline.research.walk_forward.overfitting import probability_of_overfitting
@@ -25,9 +24,9 @@ from quantlab_pipeline.research.walk_forward.refit import Fold, neighbour_ratio,
 from quantlab_pipeline.research.walk_forward.schema import WALKFORWARD
 from quantlab_pipeline.research.walk_forward.spec import WalkForwardSpec
 from quantlab_pipeline.simulation import metrics
-from quantlab_pipeline.simulation.costs import CostModel
-from quantlab_pipeline.simulation.engine import RunSettings, simulate
-from quantlab_pipeline.simulation.tape import MarketTables, tapes
+from quantlab_pipeline.simulation.engine import RunSettings
+from quantlab_pipeline.simulation.simulator import Simulator
+from quantlab_pipeline.simulation.tape import MarketTables
 from quantlab_pipeline.simulation.trades import CLOSED
 
 Floats = NDArray[np.float64]
@@ -71,8 +70,7 @@ def variant_trades(
     plans: Sequence[Blueprint],
     entries: pl.DataFrame,
     tables: MarketTables,
-    instruments: Mapping[str, Instrument],
-    costs: CostModel,
+    simulator: Simulator,
     spec: WalkForwardSpec,
 ) -> pl.DataFrame:
     """Closed trades of every plan under every hold scale.
@@ -82,12 +80,12 @@ def variant_trades(
     severity = entries.select("candidate_id", "event_id", "severity").unique(
         ["candidate_id", "event_id"], maintain_order=True
     )
+    execution = simulator.costs.execution
+    way = RunSettings(execution.latency.slowest_s, execution.profile)
     frames = []
     for scale in spec.hold_scales:
         intents = pl.concat([intents_of(_held(plan, scale), entries) for plan in plans])
-        symbols = intents["symbol"].unique().sort().to_list()
-        way = RunSettings(costs.execution.latency.slowest_s, costs.execution.profile)
-        (run,) = simulate(intents, tapes(tables, symbols), instruments, costs, [way])
+        (run,) = simulator.execute(intents, tables, [way])
         frames.append(
             run.trades.filter(pl.col("status").is_in(CLOSED))
             .with_columns(pl.lit(scale).alias("hold_scale"))

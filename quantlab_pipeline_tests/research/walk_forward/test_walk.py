@@ -27,6 +27,7 @@ from quantlab_pipeline.research.walk_forward.walk import (
     trials_of,
     variant_trades,
 )
+from quantlab_pipeline.simulation.simulator import Simulator
 from quantlab_pipeline.simulation.tape import MarketTables
 from quantlab_pipeline_tests.research.bridge.test_execute import entries_of
 from quantlab_pipeline_tests.simulation.builders import BTC, START, bars_of, cost_model
@@ -71,7 +72,7 @@ class Market:
 
     def trades(self, plans: tuple[Blueprint, ...] = (PLAN,)) -> pl.DataFrame:
         tables = MarketTables(bars_of(self.close))
-        return variant_trades(plans, self.entries, tables, {"BTC": BTC}, COSTS, SPEC)
+        return variant_trades(plans, self.entries, tables, Simulator(COSTS, {"BTC": BTC}), SPEC)
 
 
 def market() -> Market:
