@@ -258,7 +258,7 @@ def _study_tables() -> list[TableSpec]:
     stress = tuple(r for r in returns if r.table != "features_pt")
     stress += _reads("features_pt", lookback=COOLDOWN_LOOKBACK_DAYS)
     folds = _reads("backtest_returns", "stress_results") + returns
-    weights = _reads("walkforward", "backtest_returns", "bridge_results")
+    weights = _reads("walkforward", "backtest_returns", "backtest_trades", "bridge_results")
     return [
         _study_table(EVENT_QUALITY, "events", quality, ("events", "study"), Gate.E1, "event_type"),
         _study_table(
@@ -298,7 +298,7 @@ def _study_tables() -> list[TableSpec]:
             "strategy_id",
         ),
         _study_table(
-            PORTFOLIO, "portfolio", weights, ("portfolio", "study"), Gate.P, "portfolio_id"
+            PORTFOLIO, "portfolio", weights, ("portfolio", "costs", "study"), Gate.P, "portfolio_id"
         ),
     ]
 

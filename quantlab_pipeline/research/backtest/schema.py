@@ -106,6 +106,8 @@ BACKTEST_TRADES = TableSchema(
         figure("exit_price", "quote", "Price got at exit."),
         figure("quantity_base", "base", "Base quantity, unsigned."),
         figure("notional_usd", "USD", "Value at the entry's mid."),
+        figure("sigma_d_bps", "bps", "A day's volatility as known at the decision.", 0),
+        figure("volume_usd", "USD/day", "A day's traded value as known at the decision.", 0),
         *(figure(f"{p}_usd", "USD", f"Trade's {p}, as the engine takes it apart.") for p in PARTS),
         figure("net_bps", "bps", "net_usd over notional_usd."),
         Column("measured", pl.Boolean, "", "Both legs met a measured book; null if open.", True),

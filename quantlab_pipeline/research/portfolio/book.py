@@ -1,11 +1,12 @@
 """The book through time: weights set before each day from earlier days, drift, cost, figures.
 
-Weights that are judged on a day use returns of earlier days alone.
+Weights that are judged on a day use returns of earlier days alone. The book pays for its own size:
+what its orders move beyond what each strategy's backtest paid alone (`joint_impact`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from quantlab_pipeline.research.portfolio.allocate import allocate, shrunk_covariance
 from quantlab_pipeline.research.portfolio.clusters import risk_clusters
+from quantlab_pipeline.research.portfolio.joint_impact import joint_impact
 from quantlab_pipeline.research.portfolio.schema import PORTFOLIO
 from quantlab_pipeline.research.portfolio.spec import PortfolioSpec
 
@@ -93,12 +95,18 @@ def combined_capacity_usd(
 
 
 def build_portfolio(
-    daily: pl.DataFrame, strategies: pl.DataFrame, portfolio_id: str, spec: PortfolioSpec
+    daily: pl.DataFrame,
+    trades: pl.DataFrame,
+    strategies: pl.DataFrame,
+    portfolio_id: str,
+    spec: PortfolioSpec,
+    impact_y: float,
 ) -> pl.DataFrame:
     """The `portfolio` table.
 
-    `daily`: strategy_id, day, net_bps, segment (`in_sample` before, `holdout` judged), every day of
-    the study. `strategies`: strategy_id, event_family, horizon, capacity_usd. No strategies: empty.
+    `daily`: strategy_id, day, net_bps, capital_usd, segment (`in_sample` before, `holdout` judged),
+    every day of the study. `trades`: their closed trades, as `joint_impact` wants them.
+    `strategies`: strategy_id, event_family, horizon, capacity_usd. No strategies: empty.
     """
     if strategies.is_empty():
         return PORTFOLIO.empty()
@@ -113,6 +121,8 @@ def build_portfolio(
     labels = list(zip(facts["event_family"], facts["horizon"], strict=True))
     clusters = risk_clusters(labels, returns[:first], spec.cluster_correlation)
     path = run_book(returns, clusters, first, spec)
+    moved = _own_impact(path, daily, trades, ids, wide["day"][first:], spec, impact_y)
+    path = replace(path, net=path.net - moved)
     capacity = facts["capacity_usd"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
     rows = pl.DataFrame(
         {
@@ -125,7 +135,7 @@ def build_portfolio(
             "capacity_usd": facts["capacity_usd"].cast(pl.Float64),
         }
     )
-    book = _book_figures(path, returns, first, capacity, clusters, spec)
+    book = _book_figures(path, moved, returns, first, capacity, clusters, spec)
     return PORTFOLIO.conform(
         rows.with_columns(pl.lit(v, dtype=PORTFOLIO_DTYPES[k]).alias(k) for k, v in book.items())
     )
@@ -134,8 +144,31 @@ def build_portfolio(
 PORTFOLIO_DTYPES = {c.name: c.dtype for c in PORTFOLIO.columns}
 
 
+def _own_impact(
+    path: BookPath,
+    daily: pl.DataFrame,
+    trades: pl.DataFrame,
+    ids: list[str],
+    days: pl.Series,
+    spec: PortfolioSpec,
+    impact_y: float,
+) -> Vector:
+    """What the book's size costs beyond its strategies' own, per judged day, share of capital."""
+    capital = dict(daily.unique("strategy_id").select("strategy_id", "capital_usd").iter_rows())
+    scale = pl.DataFrame(
+        {
+            "strategy_id": ids * len(days),
+            "day": pl.Series(np.repeat(days.to_numpy(), len(ids))).cast(pl.Date),
+            "scale": (path.weights * spec.capital_usd / [capital[s] for s in ids]).ravel(),
+        },
+        schema={"strategy_id": pl.String, "day": pl.Date, "scale": pl.Float64},
+    )
+    return joint_impact(trades, scale, days.to_list(), impact_y) / spec.capital_usd
+
+
 def _book_figures(
     path: BookPath,
+    moved: Vector,
     returns: Vector,
     first: int,
     capacity: Vector,
@@ -153,6 +186,7 @@ def _book_figures(
         "book_days": days,
         "book_net_bps_per_day": 1e4 * float(path.net.mean()),
         "book_cost_bps_per_day": 1e4 * float(path.cost.mean()),
+        "book_impact_bps_per_day": 1e4 * float(moved.mean()),
         "book_vol_bps_per_day": 1e4 * deviation,
         "book_sharpe": float(path.net.mean() / deviation * DAYS_A_YEAR**0.5) if deviation else None,
         "book_stress_sharpe": stress_sharpe(path, returns, first, spec.stress_correlation),

@@ -24,6 +24,9 @@ PORTFOLIO = TableSchema(
         count("book_days", "days", "Days judged, none of them fitted."),
         _book("net_bps_per_day", "bps/day", "Mean return on capital net of all costs."),
         _book("cost_bps_per_day", "bps/day", "Cost and impact of changing weights."),
+        _book(
+            "impact_bps_per_day", "bps/day", "Impact of its own size beyond its strategies' own."
+        ),
         _book("vol_bps_per_day", "bps/day", "Deviation of the daily return."),
         _book("sharpe", "1/sqrt(year)", "Annualised by sqrt(365)."),
         _book("stress_sharpe", "1/sqrt(year)", "The same with all correlations at the stress's."),

@@ -152,11 +152,32 @@ def _daily(mean_bps: float, seed: int = 5) -> pl.DataFrame:
                 "day": days,
                 "net_bps": rng.normal(mean_bps, 20.0, size=40),
                 "segment": ["in_sample"] * 30 + ["holdout"] * 10,
+                "capital_usd": 1e4,
             }
         )
         for s in ("s1", "s2")
     ]
     return pl.concat(frames)
+
+
+NO_TRADES = pl.DataFrame(
+    schema={
+        "strategy_id": pl.String,
+        "symbol": pl.String,
+        "side": pl.Int8,
+        "decided_at": pl.Datetime("us", "UTC"),
+        "left_at": pl.Datetime("us", "UTC"),
+        "notional_usd": pl.Float64,
+        "sigma_d_bps": pl.Float64,
+        "volume_usd": pl.Float64,
+    }
+)
+
+
+def _book(
+    daily: pl.DataFrame, strategies: pl.DataFrame, trades: pl.DataFrame = NO_TRADES
+) -> pl.DataFrame:
+    return build_portfolio(daily, trades, strategies, "study", SPEC, 1.0)
 
 
 STRATEGIES = pl.DataFrame(
@@ -170,26 +191,26 @@ STRATEGIES = pl.DataFrame(
 
 
 def test_gate_passes_a_book_that_earns_and_stops_one_that_loses() -> None:
-    good = build_portfolio(_daily(30.0), STRATEGIES, "study", SPEC)
+    good = _book(_daily(30.0), STRATEGIES)
     PORTFOLIO.validate(good)
     (verdict,) = judge_p(good, THRESHOLDS)
     assert verdict.outcome is Outcome.PASS, verdict
     fading = _daily(30.0).with_columns(
         pl.when(pl.col("segment") == "holdout").then(-30.0).otherwise("net_bps").alias("net_bps")
     )
-    (verdict,) = judge_p(build_portfolio(fading, STRATEGIES, "study", SPEC), THRESHOLDS)
+    (verdict,) = judge_p(_book(fading, STRATEGIES), THRESHOLDS)
     assert verdict.outcome is Outcome.FAIL
     assert "NET_NOT_POSITIVE" in verdict.reasons
 
 
 def test_a_missing_figure_fails_by_name() -> None:
     unknown = STRATEGIES.with_columns(capacity_usd=pl.lit(None, dtype=pl.Float64))
-    (verdict,) = judge_p(build_portfolio(_daily(30.0), unknown, "study", SPEC), THRESHOLDS)
+    (verdict,) = judge_p(_book(_daily(30.0), unknown), THRESHOLDS)
     assert verdict.outcome is Outcome.FAIL
     assert verdict.reasons == ("MISSING:book_capacity_usd",)
 
 
 def test_no_strategies_no_book() -> None:
-    empty = build_portfolio(_daily(1.0), STRATEGIES.clear(), "study", SPEC)
+    empty = _book(_daily(1.0), STRATEGIES.clear())
     assert empty.is_empty()
     assert judge_p(empty, THRESHOLDS) == []
