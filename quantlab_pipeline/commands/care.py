@@ -26,7 +26,7 @@ def doctor_command(session: Session, *, dry_run: bool) -> int:
         looked += 1
         health = examine(lake)
         swept = sweep(lake, session.clock(), dry_run=dry_run)
-        gone = len(swept.leftovers) + len(swept.unlisted)
+        gone = len(swept.leftovers) + len(swept.unlisted) + len(swept.results)
         verb = "would go" if dry_run else "swept"
         session.say(
             f"{market.name}: {health.manifests} partitions, {health.files} files, "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+import polars as pl
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +127,20 @@ class TrialLedger(Protocol):
 
     def record(self, study: str, results: Sequence[TrialResult], source: Source) -> LedgerState:
         """Append results; the newest p-value of a candidate is the current one."""
+        ...
+
+
+class ResultCache(Protocol):
+    """Frames kept under the signature of everything that they follow from.
+
+    A signature is a tagged digest. Whoever makes it sees to it that any change of inputs, settings
+    or code changes it; the cache itself judges nothing.
+    """
+
+    def get(self, signature: str) -> dict[str, pl.DataFrame] | None:
+        """The frames as they were put, by name; None if none are there whole."""
+        ...
+
+    def put(self, signature: str, frames: Mapping[str, pl.DataFrame]) -> None:
+        """Keep the frames, whole or not at all, in the place of what was there."""
         ...

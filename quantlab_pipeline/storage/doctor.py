@@ -1,7 +1,7 @@
 """The lake's doctor: finds what is damaged, and sweeps what no manifest lists.
 
 A sweep spares what is younger than `min_age`, so that a write in progress loses nothing. Verdicts
-and raw bytes are never swept.
+and raw bytes are never swept; results that can be computed again are, beyond a bound.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from quantlab_pipeline.core.errors import QuantlabError
 from quantlab_pipeline.storage.manifests import data_key
 from quantlab_pipeline.storage.objects import TEMP_PREFIX
 from quantlab_pipeline.storage.reader import LakeReader
+from quantlab_pipeline.storage.result_cache import FOLDER, MOST_BYTES, beyond_bound
 
-_SWEPT_FOLDERS = ("tables", "manifests", "verdicts", "waivers", "raw")
+_SWEPT_FOLDERS = ("tables", "manifests", "verdicts", "waivers", "raw", FOLDER)
 
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """Keys of leftovers and of unlisted files, sorted, and the bytes that they hold.
+    """Keys of leftovers, of unlisted files, of results beyond the bound; the bytes that they hold.
 
     `spared` counts those that were too young to be taken.
     """
 
     leftovers: tuple[str, ...]
     unlisted: tuple[str, ...]
+    results: tuple[str, ...]
     bytes: int
     spared: int
 
@@ -47,18 +49,20 @@ def sweep(
     now: datetime,
     min_age: timedelta = timedelta(hours=1),
     dry_run: bool = False,
+    most_result_bytes: int = MOST_BYTES,
 ) -> SweepReport:
-    """Delete leftovers of killed writes and data files that no manifest lists."""
+    """Delete leftovers of killed writes, data files that no manifest lists, and old results."""
     found = [key for folder in _SWEPT_FOLDERS for key in lake.objects.keys(folder)]
     # Files are listed before manifests: what a newer manifest lists is then never taken.
     listed = set(_listed(lake))
     leftovers = [k for k in found if k.rsplit("/", 1)[-1].startswith(TEMP_PREFIX)]
     unlisted = [k for k in found if k.startswith("tables/") and k not in listed]
     unlisted = sorted(set(unlisted) - set(leftovers))
+    results = beyond_bound(lake.objects, most_result_bytes)
     oldest_kept_ns = to_us(now - min_age) * 1000
     swept: dict[str, int] = {}
     spared = 0
-    for key in (*leftovers, *unlisted):
+    for key in (*leftovers, *unlisted, *results):
         stat = lake.objects.stat(key)
         if stat is None:
             continue
@@ -71,6 +75,7 @@ def sweep(
     return SweepReport(
         tuple(k for k in leftovers if k in swept),
         tuple(k for k in unlisted if k in swept),
+        tuple(k for k in results if k in swept),
         sum(swept.values()),
         spared,
     )
