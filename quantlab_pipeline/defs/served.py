@@ -7,16 +7,18 @@ that simulates makes one `shelf_of(run)` before it reads, gives it to `simulate_
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import date
 from typing import Any
+
+import polars as pl
 
 from quantlab_pipeline.core.clocks import day_end
 from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.core.verdicts import Gate
 from quantlab_pipeline.defs.stage_run import Made, StageRun
 from quantlab_pipeline.simulation.serving import Feed, Shelf, Tally
-from quantlab_pipeline.simulation.tape import MarketTables, tapes
+from quantlab_pipeline.simulation.tape import MarketTables, Tape, tapes
 from quantlab_pipeline.storage.manifests import day_of_key, partition_key
 from quantlab_pipeline.storage.project_lake import lock_hash
 from quantlab_pipeline.storage.result_cache import LakeResults
@@ -37,10 +39,21 @@ def shelf_of(run: StageRun) -> Shelf:
     return Shelf(LakeResults(run.lake.objects), digest(days), lock_hash(), Tally())
 
 
-def feed_until(tables: MarketTables, last_day: date) -> Feed:
-    """The tapes of `tables` without anything later than the end of `last_day`."""
-    window = tables.until(day_end(last_day))
-    return Feed(f"until {last_day}", lambda symbols: tapes(window, symbols))
+def feed_of(run: StageRun) -> Feed:
+    """The tapes of the run's own days, without anything later.
+
+    What may be opened is settled now, and refuses now; bytes are read when a tape is asked for.
+    """
+    bars, quotes, funding, marks = (run.scan(name) for name in MARKET_TABLES)
+    last_day = run.days[-1]
+
+    def tapes_of(symbols: Sequence[str]) -> Iterable[Tape]:
+        mine = pl.col("symbol").is_in(list(symbols))
+        read = [frame.filter(mine).collect() for frame in (bars, funding, marks)]
+        tables = MarketTables(read[0], quotes, read[1], read[2])
+        return tapes(tables.until(day_end(last_day)), symbols)
+
+    return Feed(f"until {last_day}", tapes_of)
 
 
 def told(made: Made, run: StageRun, shelf: Shelf) -> Made:

@@ -19,7 +19,7 @@ from quantlab_pipeline.research.backtest.schema import (
     BLUEPRINTS,
     STRESS_RESULTS,
 )
-from quantlab_pipeline.research.bridge.schema import BRIDGE_RESULTS
+from quantlab_pipeline.research.bridge.schema import BRIDGE_EXECUTIONS, BRIDGE_RESULTS
 from quantlab_pipeline.research.events.schema import EVENT_QUALITY, EVENTS
 from quantlab_pipeline.research.features.schema import features_schema
 from quantlab_pipeline.research.features.spec import FeatureSpecs
@@ -34,7 +34,13 @@ LABEL_LOOKAHEAD_DAYS = 2
 COOLDOWN_LOOKBACK_DAYS = 1
 LIQUIDITY_LOOKBACK_DAYS = 7
 
-BEFORE_HOLDOUT = ("event_quality", "phase2_candidates", "candidate_studies", "bridge_results")
+BEFORE_HOLDOUT = (
+    "event_quality",
+    "phase2_candidates",
+    "candidate_studies",
+    "bridge_executions",
+    "bridge_results",
+)
 """Study tables that may read only the days before the study's holdout."""
 
 _SOURCES = "quantlab_pipeline.sources"
@@ -114,7 +120,11 @@ _GRAINS = {
     "candidate_studies": "One row per survivor of V1 and per nearest miss: its path, days, slices, "
     "other costs and sizes, to explain the verdict; nothing is made from it. An absent candidate "
     "was not tested or is not near. Read by the candidates' pages.",
-    "bridge_results": "One row per V1 survivor, executed at quotes with latency, fees, funding.",
+    "bridge_executions": "One row per (V1 survivor, way): its figures when entered by one rule, at "
+    "one latency, at one level of costs. A null figure had no trade to come from. Read by "
+    "bridge_results.",
+    "bridge_results": "One row per V1 survivor: its worst judged execution, what the others say "
+    "beside it, capacity, and gate B's reasons.",
     "blueprints": "One row per B survivor: an executable strategy, as a document.",
     "backtest_returns": "One row per (strategy, day): return of a fixed notional.",
     "backtest_trades": "One row per intent of a strategy: both decisions, both fills, every cost. "
@@ -249,7 +259,8 @@ def _study_table(
 def _study_tables() -> list[TableSpec]:
     quality = _reads("events", "features_pt", "labels_fwd")
     candidates = _reads("event_quality", "events", "features_pt", "labels_fwd") + _PRICES
-    bridge = _reads("phase2_candidates", "tob_snapshots") + _SIGNALS + _PRICES
+    executed = _reads("phase2_candidates", "tob_snapshots") + _SIGNALS + _PRICES
+    bridge = _reads("bridge_executions", "phase2_candidates")
     blueprints = _reads("bridge_results", "phase2_candidates")
     returns = _reads("blueprints") + _SIGNALS + _PRICES
     returns += _reads("phase2_candidates", "tob_snapshots")
@@ -276,7 +287,10 @@ def _study_tables() -> list[TableSpec]:
             ("family", "costs", "study", "gate V1"),
             regardless=("phase2_candidates",),
         ),
-        _study_table(BRIDGE_RESULTS, "bridge", bridge, (*_MONEY, "gate B"), Gate.B, "strategy_id"),
+        _study_table(BRIDGE_EXECUTIONS, "bridge", executed, _MONEY),
+        _study_table(
+            BRIDGE_RESULTS, "bridge", bridge, ("costs", "study", "gate B"), Gate.B, "strategy_id"
+        ),
         _study_table(BLUEPRINTS, "backtest", blueprints, (*_MONEY, "backtest")),
         _study_table(BACKTEST_RETURNS, "backtest", returns, (*_MONEY, "backtest")),
         _study_table(BACKTEST_TRADES, "backtest", returns, (*_MONEY, "backtest")),

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from quantlab_pipeline.core.spec import Spec
 from quantlab_pipeline.simulation.degradation import Degradation
@@ -26,6 +26,7 @@ from quantlab_pipeline.simulation.latency import LatencyModel
 from quantlab_pipeline.simulation.slippage import SlippageModel
 
 ProfileName = Literal["base", "conservative"]
+OrderStyle = Literal["taker", "passive"]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -62,12 +63,25 @@ class CostProfile(Spec):
 
 
 class ExecutionModel(Spec):
-    """How a simulated order meets the venue: cost profile, latencies to try, fills, stress."""
+    """How a simulated order meets the venue: cost profile, latencies to try, fills, stress.
+
+    `order` is how a strategy enters: as a taker, or passively, and then it is judged under every
+    passive rule. `cost_multiples` of fee, spread and impact are swept beside 1.
+    """
 
     profile: ProfileName = "conservative"
+    order: OrderStyle = "taker"
     latency: LatencyModel = LatencyModel()
     fill: FillModel = FillModel()
     degradation: Degradation = Degradation()
+    cost_multiples: tuple[float, ...] = (0.0, 0.5, 1.5, 2.0, 3.0, 5.0)
+
+    @field_validator("cost_multiples")
+    @classmethod
+    def _rising_without_one(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)) or 1.0 in value or (value and value[0] < 0):
+            raise ValueError("cost_multiples must rise strictly from 0 on; 1 is always run")
+        return value
 
 
 class CostModel(Spec):

@@ -19,6 +19,7 @@ from quantlab_pipeline_tests.chain.builders import ALL_AFTER_E1, project_with, r
 STUDY_TABLES = (
     "event_quality",
     "phase2_candidates",
+    "bridge_executions",
     "bridge_results",
     "blueprints",
     "backtest_returns",
@@ -35,6 +36,8 @@ ARTIFACTS = {
     "labels_fwd.parquet",
     "phase2_candidates.csv",
     "phase2_candidates.parquet",
+    "bridge_executions.csv",
+    "bridge_executions.parquet",
     "bridge_results.csv",
     "blueprints.jsonl",
     "backtest_returns.parquet",

@@ -189,7 +189,7 @@ BACKTESTED = (
     *("backtest_returns", "backtest_trades", "backtest_risk"),
     *("stress_results", "assumption_ledger"),
 )
-EXECUTED = ("bridge_results", "blueprints", *BACKTESTED)
+EXECUTED = ("bridge_executions", "bridge_results", "blueprints", *BACKTESTED)
 REFITTED = ("walkforward", "portfolio")
 PRICED = ("phase2_candidates", "candidate_studies", *EXECUTED, *REFITTED)
 ASKED = ("event_quality", *PRICED)
@@ -204,7 +204,7 @@ ASKED = ("event_quality", *PRICED)
         ("candidate_family", ("q",), 0.2, set(), PRICED),
         ("cost_model", ("notional_usd",), 5_000.0, set(), PRICED),
         ("instruments", ("instruments", 0, "lot_size"), 0.002, set(), (*EXECUTED, *REFITTED)),
-        ("backtest", ("stress", "seed"), 3, set(), (*EXECUTED[1:], *REFITTED)),
+        ("backtest", ("stress", "seed"), 3, set(), (*EXECUTED[2:], *REFITTED)),
         ("walk_forward", ("n_folds",), 4, set(), REFITTED),
         ("portfolio", ("weight_cap",), 0.3, set(), ("portfolio",)),
     ],

@@ -28,7 +28,7 @@ REFUSED = GateNotPassedError.code
 BEHIND = {
     Gate.D0: ("days", "universe"),
     Gate.PIT1: ("days", "events"),
-    Gate.V1: ("study", "bridge_results"),
+    Gate.V1: ("study", "bridge_executions"),
 }
 """The job and the first table behind each gate that is turned red here."""
 DAILY = [Gate.D0, Gate.PIT1]
@@ -121,12 +121,12 @@ def test_downstream_alone_runs_where_the_gate_is_green(world: World, gate: Gate)
 def test_downstream_alone_runs_where_v1_is_waived(world: World) -> None:
     assert not world.run("study").success
     assert_refused(behind(world, Gate.V1), Gate.V1)
-    assert not world.lake().partitions("bridge_results")
+    assert not world.lake().partitions("bridge_executions")
     world.waive(Gate.V1)
     world.run("study", tables=["phase2_candidates"])
     result = behind(world, Gate.V1)
     assert [REFUSED in told for told in failures(result)] in ([], [False]), failures(result)
-    assert world.lake().partitions("bridge_results") == [f"study={NAME}"]
+    assert world.lake().partitions("bridge_executions") == [f"study={NAME}"]
 
 
 # --- (c) Python, SQL and an asset of one's own ------------------------------------------------

@@ -56,6 +56,7 @@ def _write_tables(outcome: StudyOutcome, folder: Path) -> None:
     files = {
         "phase2_candidates": ("phase2_candidates.csv", "phase2_candidates.parquet"),
         "candidate_studies": ("candidate_studies.parquet",),
+        "bridge_executions": ("bridge_executions.csv", "bridge_executions.parquet"),
         "bridge_results": ("bridge_results.csv",),
         "backtest_returns": ("backtest_returns.parquet",),
         "backtest_trades": ("backtest_trades.parquet",),
