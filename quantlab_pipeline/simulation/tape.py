@@ -91,9 +91,17 @@ class Tape:
 
     def has_book(self, at_us: I64) -> B1:
         """Whether the clock hour of each instant has a quote with both prices."""
-        both = np.isfinite(self.bid) & np.isfinite(self.ask)
-        hours = np.unique(self.quote_us[both] // HOUR_US)
-        return np.isin(at_us // HOUR_US, hours)
+        hours, back = np.unique(at_us // HOUR_US, return_inverse=True)
+        first = np.searchsorted(self.quote_us, hours * HOUR_US, side="left")
+        last = np.searchsorted(self.quote_us, (hours + 1) * HOUR_US, side="left")
+        found = np.zeros(hours.size, dtype=np.bool_)
+        for i, (start, end) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+            # The first quote of an hour nearly always has both; a tape is not read for the rest.
+            found[i] = start < end and (
+                bool(np.isfinite(self.bid[start]) and np.isfinite(self.ask[start]))
+                or bool((np.isfinite(self.bid[start:end]) & np.isfinite(self.ask[start:end])).any())
+            )
+        return found[back]
 
     def close_at(self, at_us: I64) -> F64:
         """Last close at or before each instant (NaN before the first bar)."""
@@ -106,9 +114,9 @@ class Tape:
         i = np.searchsorted(self.quote_us, at_us, side="right") - 1
         k = np.maximum(i, 0)
         age = self.age_us[k] + at_us - self.quote_us[k]
-        good = (self.bid > 0) & (self.bid < self.ask) & (self.bid_qty > 0) & (self.ask_qty > 0)
-        usable = (i >= 0) & good[k] & (age <= max_age_us)
-        return np.where(usable, 0.5 * (self.bid[k] + self.ask[k]), np.nan)
+        bid, ask = self.bid[k], self.ask[k]
+        good = (bid > 0) & (bid < ask) & (self.bid_qty[k] > 0) & (self.ask_qty[k] > 0)
+        return np.where((i >= 0) & good & (age <= max_age_us), 0.5 * (bid + ask), np.nan)
 
     def lacks_settlement(self, entry_us: I64, exit_us: I64) -> B1:
         """Whether a missing settlement lies in entry < stamp <= exit of each position."""
