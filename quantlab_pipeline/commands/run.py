@@ -115,6 +115,7 @@ def summary(session: Session, outcome: StudyOutcome) -> dict[str, Any]:
             }
             for g in outcome.gates
         ],
+        "served": {table: list(counts) for table, counts in outcome.served.items()},
         "artifacts": str(artifacts),
         "manifest": str(artifacts / "run_manifest.json"),
     }
@@ -132,6 +133,8 @@ def show(session: Session, outcome: StudyOutcome) -> None:
     if outcome.refused:
         session.say(f"[yellow]The trial ledger took no candidate. {escape(outcome.refused)}[/]")
     session.say(f"Trials      {outcome.budget.sentence()}")
+    if served := [f"{n} of {m} of {table}" for table, (n, m) in outcome.served.items() if n]:
+        session.say(f"Served      {', '.join(served)}: computed before, to the same bytes")
     artifacts = session.artifacts(study)
     session.say(f"Artifacts   {escape(short_path(artifacts))}")
     session.say(f"Gate board  {escape(short_path(artifacts / 'gate_board.html'))}")

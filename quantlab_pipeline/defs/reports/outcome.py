@@ -18,6 +18,7 @@ from quantlab_pipeline.core.clocks import Clock
 from quantlab_pipeline.core.code_hash import code_hash
 from quantlab_pipeline.core.tables import PartitionKind
 from quantlab_pipeline.core.verdicts import Gate, ItemVerdict, Outcome, worst_by_item
+from quantlab_pipeline.defs.served import SERVED as SERVED_RESULTS
 from quantlab_pipeline.defs.validation.assets import REFUSAL, SERVED
 from quantlab_pipeline.defs.validation.placebo import current_placebo, placebo_facts
 from quantlab_pipeline.reports.board_data import (
@@ -107,6 +108,20 @@ class StudyOutcome:
     def numbers(self) -> dict[str, int]:
         """Counts that plot over time in the UI."""
         return {step.label: step.count for step in candidate_funnel(self.candidates, self.verdicts)}
+
+    @property
+    def served(self) -> dict[str, tuple[int, int]]:
+        """(served, asked) simulations of each current table that asked the result cache for any."""
+        found = {}
+        for name, spec in self.lake.graph.tables.items():
+            if spec.partition != "study" or not self.lake.is_current(name, self.study.name):
+                continue
+            key = partition_key("study", self.study.name)
+            manifest = self.lake.manifests.current(name, key)
+            if manifest is not None and SERVED_RESULTS in manifest.observed:
+                served, asked = manifest.observed[SERVED_RESULTS]
+                found[name] = (int(served), int(asked))
+        return found
 
     @property
     def admissible(self) -> bool:
