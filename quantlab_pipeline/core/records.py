@@ -8,7 +8,7 @@ them; a ledger, paper trading and the parity diff read the same ones.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from quantlab_pipeline.core.fingerprints import chain, digest, short
@@ -87,13 +87,18 @@ class CashMovement(Record):
 
 def record_id(record: Record) -> str:
     """Deterministic id: the record's kind and the digest of its content."""
-    body = {"kind": type(record).__name__, **asdict(record)}
+    body = {"kind": type(record).__name__, **_content(record)}
     return f"{type(record).__name__.lower()}-{short(digest(body), 16)}"
 
 
 def encode(record: Record) -> dict[str, Any]:
     """The record as a plain mapping with `kind` and `id`, ready for `canonical_bytes`."""
-    return {"kind": type(record).__name__, "id": record_id(record), **asdict(record)}
+    return {"kind": type(record).__name__, "id": record_id(record), **_content(record)}
+
+
+def _content(record: Record) -> dict[str, Any]:
+    """Fields by name. They are flat: nothing is to be copied as `dataclasses.asdict` would."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
 def chain_head(records: Iterable[Record], head: str = GENESIS) -> str:
