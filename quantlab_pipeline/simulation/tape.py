@@ -94,13 +94,13 @@ class Tape:
         hours, back = np.unique(at_us // HOUR_US, return_inverse=True)
         first = np.searchsorted(self.quote_us, hours * HOUR_US, side="left")
         last = np.searchsorted(self.quote_us, (hours + 1) * HOUR_US, side="left")
+        quoted = np.flatnonzero(first < last)
         found = np.zeros(hours.size, dtype=np.bool_)
-        for i, (start, end) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-            # The first quote of an hour nearly always has both; a tape is not read for the rest.
-            found[i] = start < end and (
-                bool(np.isfinite(self.bid[start]) and np.isfinite(self.ask[start]))
-                or bool((np.isfinite(self.bid[start:end]) & np.isfinite(self.ask[start:end])).any())
-            )
+        found[quoted] = np.isfinite(self.bid[first[quoted]] + self.ask[first[quoted]])
+        # The first quote of an hour nearly always has both prices: few hours are read further.
+        for i in quoted[~found[quoted]]:
+            whole = slice(first[i], last[i])
+            found[i] = np.isfinite(self.bid[whole] + self.ask[whole]).any()
         return found[back]
 
     def close_at(self, at_us: I64) -> F64:
