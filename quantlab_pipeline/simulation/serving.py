@@ -33,11 +33,13 @@ class Feed:
     """Tapes of some symbols, made when they are asked for.
 
     `name` holds all that the tapes follow from beside the data: where they end, what was taken out
-    of them. Two feeds of one name must be the same.
+    of them; `modules` name the code that does so, where it is not the engine's. Two feeds of one
+    name and code must be the same.
     """
 
     name: str
     tapes: Callable[[Sequence[str]], Iterable[Tape]]
+    modules: tuple[str, ...] = ()
 
 
 @dataclass
@@ -87,13 +89,16 @@ def simulate_served(
     instruments: Mapping[str, Instrument],
     costs: CostModel,
     ways: Sequence[RunSettings],
-    shelf: Shelf,
+    shelf: Shelf | None,
 ) -> list[Simulation]:
     """What `engine.simulate` gives, strategy and way by strategy and way, from the `shelf`.
 
-    Only what is missing is computed, in one visit of the tapes that it needs. `payments.trade`
-    counts within a strategy and symbol here.
+    Only what is missing is computed, in one visit of the tapes that it needs; without a shelf all
+    of it. `payments.trade` counts within a strategy and symbol where there is one.
     """
+    if shelf is None:
+        symbols = intents["symbol"].unique().sort().to_list()
+        return simulate(intents, feed.tapes(symbols), instruments, costs, ways)
     by_strategy = {
         str(name[0]): part
         for name, part in intents.sort("strategy_id", "symbol", "ts", "event_id")
@@ -106,7 +111,7 @@ def simulate_served(
         symbols = mine["symbol"].unique().sort().to_list()
         own = [rows_digest(mine), [instruments[s] for s in symbols if s in instruments]]
         for at, way in enumerate(ways):
-            signatures[name, at] = shelf.signature([*shared, *own, way], ENGINE)
+            signatures[name, at] = shelf.signature([*shared, *own, way], ENGINE, *feed.modules)
 
     def compute(missing: list[tuple[str, int]]) -> dict[tuple[str, int], Frames]:
         at = sorted({at for _, at in missing})

@@ -73,9 +73,9 @@ FAST, SLOW = intents("fast", 700), intents("slow", 730, -1)
 class Counted:
     """A feed that knows how often and for which symbols it was asked."""
 
-    def __init__(self, name: str = "whole") -> None:
+    def __init__(self, name: str = "whole", modules: tuple[str, ...] = ()) -> None:
         self.asked: list[list[str]] = []
-        self.feed = Feed(name, self._tapes)
+        self.feed = Feed(name, self._tapes, modules)
 
     def _tapes(self, symbols: Any) -> Any:
         self.asked.append(list(symbols))
@@ -199,6 +199,20 @@ def test_any_other_intent_is_a_miss(seen: Path, column: str) -> None:
     other = FAST.with_columns(pl.when(first).then(changes[column]).otherwise(column).alias(column))
     assert run(seen, other.cast(FAST.schema), WAYS[:1])[1] == (0, 1)
     assert run(seen, FAST.sample(fraction=1.0, shuffle=True, seed=1), WAYS[:1])[1] == (1, 1)
+
+
+def test_the_code_that_alters_the_tapes_is_part_of_the_signature(seen: Path) -> None:
+    for modules, told in (((), (1, 1)), (("quantlab_pipeline.core.seeds",), (0, 1))):
+        kept = shelf(seen)
+        feed = Counted(modules=modules).feed
+        simulate_served(FAST, feed, INSTRUMENTS, COSTS, WAYS[:1], kept)
+        assert (kept.tally.served, kept.tally.asked) == told
+
+
+def test_without_a_shelf_it_is_the_engine() -> None:
+    (plain,) = simulate(FAST, tapes(MARKET, ["BTC", "ETH"]), INSTRUMENTS, COSTS, WAYS[:1])
+    found = simulate_served(FAST, Counted().feed, INSTRUMENTS, COSTS, WAYS[:1], None)
+    assert_same(found, [plain])
 
 
 def test_another_line_of_the_engine_is_a_miss(seen: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def _signature(intents: pl.DataFrame, venue: Venue, shelf: Shelf) -> str:
     instruments = [venue.instruments[s] for s in symbols if s in venue.instruments]
     ways = [(w.name, w.settings, w.judged) for w in ways_of(venue.costs)]
     about = [venue.feed.name, list(venue.days), venue.costs.spec_hash(), instruments, ways]
-    return shelf.signature([rows_digest(intents), *about], _CODE)
+    return shelf.signature([rows_digest(intents), *about], _CODE, *venue.feed.modules)
 
 
 def _run(
