@@ -12,7 +12,10 @@ import polars as pl
 import pytest
 
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate, Outcome
+from quantlab_pipeline.defs.bridge.assets import bridge_executions
+from quantlab_pipeline.defs.factory import make
 from quantlab_pipeline.defs.runner import StudyRun
+from quantlab_pipeline.defs.stage_run import StageRun
 from quantlab_pipeline.research.backtest.blueprint import read_blueprints
 from quantlab_pipeline_tests.chain.builders import ALL_AFTER_E1, project_with, run_chain
 
@@ -95,6 +98,29 @@ def test_a_generated_market(tmp_path: Path, repository: Path) -> None:
     assert returns is not None
     held_out = returns.filter(pl.col("segment") == "holdout")["day"]
     assert held_out.min() == holdout, "the holdout must begin where the study says"
+    _executions_made_again_are_served(run)
+
+
+def _executions_made_again_are_served(run: StudyRun) -> None:
+    """To the same bytes, told in the metadata, the manifest and the outcome."""
+    outcome, name = run.outcome, "bridge_executions"
+    before = outcome.table(name)
+    assert before is not None
+    strategies = before["strategy_id"].n_unique()
+    assert outcome.served[name] == (0, strategies)
+    stage = StageRun(
+        outcome.project, outcome.market, outcome.lake, outcome.lake.graph.spec(name),
+        (outcome.study.name,), outcome.data_root, outcome.clock,
+    )  # fmt: skip
+    batch = make(stage, bridge_executions, {})
+    assert batch.made.metadata["served"] == f"{strategies} of {strategies}"
+    key = outcome.lake.manifests.key(name, f"study={outcome.study.name}")
+    outcome.lake.objects.delete(key)
+    again = outcome.lake.write(
+        name, batch.made.frame, stage.partitions, reads=batch.lineage, observed=batch.made.observed
+    )
+    assert (again.written, again.unchanged) == (0, 1)
+    assert outcome.served[name] == (strategies, strategies)
 
 
 def test_recorded_data(tmp_path: Path, repository: Path, real_data: Path) -> None:
@@ -114,6 +140,13 @@ def test_recorded_data(tmp_path: Path, repository: Path, real_data: Path) -> Non
     verdicts = {g.gate: g.outcome for g in run.outcome.gates}
     assert verdicts[Gate.D0] is Outcome.PASS
     assert verdicts[Gate.V1] is Outcome.WAIVED, "twelve days of two symbols are no evidence"
+    bridge = run.outcome.table("bridge_results")
+    assert bridge is not None
+    traded = bridge.filter(pl.col("n_trades") > 0)
+    assert set(traded["spread_source"]) == {"assumed"}, "candles have no book"
+    executions = run.outcome.table("bridge_executions")
+    assert executions is not None
+    assert set(executions["measured_share"].drop_nulls()) == {0.0}
 
 
 @pytest.mark.calibrate

@@ -19,6 +19,7 @@ from quantlab_pipeline.research.bridge.results import (
 )
 from quantlab_pipeline.research.bridge.schema import BRIDGE_EXECUTIONS, BRIDGE_RESULTS
 from quantlab_pipeline.research.bridge.ways import PASSIVE, ways_of, worst_judged
+from quantlab_pipeline.simulation.costs import ExecutionModel
 from quantlab_pipeline_tests.research.bridge.builders import (
     THRESHOLDS,
     costs_of,
@@ -45,6 +46,15 @@ def test_a_passive_strategy_is_judged_under_every_rule_and_latency() -> None:
     judged = {w.name for w in ways if w.judged}
     assert judged == {f"{rule}.{s}s.as_is" for rule in PASSIVE for s in (1, 2, 5)}
     assert {w.settings.entry for w in ways if w.scenario == "costs_x2"} == set(PASSIVE)
+
+
+@pytest.mark.parametrize("multiples", [(0.5, 1.0), (2.0, 1.5), (1.5, 1.5), (-0.5, 2.0)])
+def test_a_sweep_rises_from_zero_and_leaves_out_what_is_always_run(
+    multiples: tuple[float, ...],
+) -> None:
+    with pytest.raises(ValueError, match="cost_multiples must rise"):
+        ExecutionModel(cost_multiples=multiples)
+    assert ExecutionModel(cost_multiples=()).cost_multiples == ()
 
 
 def test_only_judged_ways_can_be_the_worst_and_of_equals_the_faster() -> None:
