@@ -171,7 +171,7 @@ def figures(trades: pl.DataFrame, mark_assumed: pl.Series, n_days: int) -> dict[
         "n_forced": count.get("forced", 0),
         "n_unknown_funding": unknown,
         "n_skipped": trades.height - ordered,
-        "fill_rate": (n + unknown) / ordered if ordered else None,
+        "fill_rate": _mean(_filled(trades)),
         "active_days": closed.select(day_of())["ts"].n_unique(),
         **{f"{part}_bps": _mean(closed[f"{part}_bps"]) for part in PARTS},
         "se_bps": _clustered_se(closed, closed["net_bps"]),
@@ -208,19 +208,38 @@ def _clustered_se(closed: pl.DataFrame, values: pl.Series) -> float | None:
     return math.sqrt(float(sums @ sums) * days.size / (days.size - 1)) / closed.height
 
 
+def _filled(trades: pl.DataFrame) -> pl.Series:
+    """Share of each entry's lots that were filled; null where none was ordered."""
+    share = pl.col("lots") / pl.col("ordered_lots")
+    got = pl.col("status").is_in((*CLOSED, UNKNOWN_FUNDING))
+    sent = pl.when(got).then(share).when(pl.col("status") == "not_filled").then(0.0)
+    return trades.select(filled=sent)["filled"]
+
+
 def _shortfall(trades: pl.DataFrame) -> dict[str, float | None]:
-    """Perold's shortfall per ordered entry, and its parts of delay and of opportunity."""
-    closed = pl.col("status").is_in(CLOSED)
+    """Perold's shortfall per ordered entry, and its parts of delay and of opportunity.
+
+    In bps of what was ordered at the mid of the decision. Paper moves from the mid at the decision
+    to enter to that at the decision to leave; real is gross - spread - slippage - fee of what was
+    filled; what was not filled missed the paper's move. Funding is left out.
+    """
+    closed, filled = pl.col("status").is_in(CLOSED), pl.col("filled")
     paper = 1e4 * pl.col("side") * (pl.col("leave_mid") / pl.col("decision_mid") - 1.0)
-    costs = pl.col("spread_bps") + pl.col("slippage_bps") + pl.col("fee_bps")
-    ordered = trades.filter(closed | (pl.col("status") == "not_filled")).select(
-        delay=pl.when(closed).then("latency_bps").otherwise(0.0),
-        opportunity=pl.when(closed).then(0.0).otherwise(paper),
-        costs=pl.when(closed).then(costs).otherwise(0.0),
+    value = pl.col("notional_usd") / pl.col("entry_mid") * pl.col("decision_mid") / filled
+
+    def of_filled(*columns: str) -> pl.Expr:
+        part = 1e4 * pl.sum_horizontal(columns) / value
+        return pl.when(closed).then(part).otherwise(0.0)
+
+    ordered = (
+        trades.with_columns(filled=_filled(trades))
+        .filter(closed | (pl.col("status") == "not_filled"))
+        .select(
+            delay_bps=of_filled("latency_usd"),
+            opportunity_bps=(1.0 - filled) * paper,
+            costs=of_filled("spread_usd", "slippage_usd", "fee_usd"),
+        )
     )
-    whole = ordered["delay"] + ordered["opportunity"] + ordered["costs"]
-    return {
-        "shortfall_bps": _mean(whole),
-        "delay_bps": _mean(ordered["delay"]),
-        "opportunity_bps": _mean(ordered["opportunity"]),
-    }
+    whole = ordered["delay_bps"] + ordered["opportunity_bps"] + ordered["costs"]
+    parts = {name: _mean(ordered[name]) for name in ("delay_bps", "opportunity_bps")}
+    return {"shortfall_bps": _mean(whole), **parts}

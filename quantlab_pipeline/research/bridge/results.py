@@ -27,6 +27,7 @@ from quantlab_pipeline.research.bridge.ways import (
 )
 from quantlab_pipeline.simulation.capacity import best_participation, break_even_participation
 from quantlab_pipeline.simulation.costs import CostModel
+from quantlab_pipeline.simulation.fills import bracket
 
 Z95 = 1.96
 MARKOUT = "markout_5s_bps"
@@ -118,28 +119,27 @@ def break_even_multiple(swept: Sequence[tuple[float, float | None]]) -> float | 
 def _bracket(worst: Row, ways: Sequence[Row]) -> Row:
     """How far the passive rules lie apart at the worst way's latency, and whether touch flatters.
 
-    `touch_optimistic`: after 5 s touch marks out above 0 while the rule with the lowest net does
-    not. Null where a rule has no trade.
+    Null where a rule has no trade, or no trade on a book.
     """
     at = [w for w in ways if w["latency_s"] == worst["latency_s"] and w["scenario"] == AS_IT_IS]
-    rules = {w["entry"]: w for w in at if w["entry"] in PASSIVE and w["net_bps"] is not None}
-    row: Row = {"bracket_width_bps": None, "touch_optimistic": None}
-    if len(rules) < len(PASSIVE):
-        return row
-    nets = [rule["net_bps"] for rule in rules.values()]
-    row["bracket_width_bps"] = max(nets) - min(nets)
-    lowest = min(rules.values(), key=lambda w: float(w["net_bps"]))
-    marks = (rules["touch"][MARKOUT], lowest[MARKOUT])
-    if None not in marks:
-        row["touch_optimistic"] = marks[0] > 0 >= marks[1]
-    return row
+    rules = {rule: w for w in at for rule in PASSIVE if w["entry"] == rule}
+    nets, marks = (
+        {rule: math.nan if w[name] is None else w[name] for rule, w in rules.items()}
+        for name in ("net_bps", MARKOUT)
+    )
+    width, marked = bracket(nets).width, bracket(marks)
+    return {
+        "bracket_width_bps": None if math.isnan(width) else width,
+        "touch_optimistic": None if math.isnan(marked.width) else "touch" in marked.optimistic,
+    }
 
 
 def capacity(way: Mapping[str, Any], costs: CostModel) -> Row:
     """Sizes of one trade under square-root impact at median liquidity; null where not known.
 
     The most profitable one, its interval from that of the edge (gross + funding, 1.96 standard
-    errors), and that at which impact eats the edge whole.
+    errors), and that at which impact eats the edge whole. Impact is counted on both sides, also
+    where entries rest.
     """
     names = ("capacity_usd", "capacity_low_usd", "capacity_high_usd", "break_even_notional_usd")
     row: Row = dict.fromkeys(names)

@@ -41,7 +41,7 @@ _COUNTS = (
     count("n_forced", "rows", "Exits settled at the tape's last usable price."),
     count("n_unknown_funding", "rows", "Held across a settlement that is missing: no result."),
     count("n_skipped", "rows", "Never ordered: truncated, too small, liquidity unknown."),
-    figure("fill_rate", "1", "Entries filled of those ordered.", 0, 1),
+    figure("fill_rate", "1", "Lots filled of those ordered, mean over entries.", 0, 1),
     count("active_days", "days", "Days with a decision that became a trade."),
 )
 
@@ -112,7 +112,7 @@ _BRACKET = (
         "touch_optimistic",
         pl.Boolean,
         "",
-        "Touch marks out above 0 after 5 s, the bracket's worst does not; null where not known.",
+        "Touch marks out above 0 after 5 s, the worst of the rules does not; null if not known.",
         True,
     ),
     figure("break_even_cost_multiple", "1", "Costs times this eat the net, as swept.", 0),

@@ -14,6 +14,7 @@ from quantlab_pipeline.core.clocks import day_end
 from quantlab_pipeline.core.fingerprints import digest
 from quantlab_pipeline.research.bridge import executions as module
 from quantlab_pipeline.research.bridge.executions import Venue, execute, figures
+from quantlab_pipeline.research.bridge.gate import Reason, verdict
 from quantlab_pipeline.research.bridge.results import result_of
 from quantlab_pipeline.research.bridge.schema import BRIDGE_EXECUTIONS
 from quantlab_pipeline.simulation.costs import CostModel
@@ -25,6 +26,11 @@ from quantlab_pipeline.storage.result_cache import LakeResults
 from quantlab_pipeline_tests.research.bridge.builders import THRESHOLDS, costs_of
 from quantlab_pipeline_tests.research.bridge.test_execute import entries_of
 from quantlab_pipeline_tests.simulation.builders import BTC, START, bars_of, quotes_of
+from quantlab_pipeline_tests.test_planted_truth.test_passive_realism import (
+    TICKED,
+    WARM_H,
+    tick_walk,
+)
 
 N_DAYS = 3
 DAYS = [START.date() + timedelta(days=i) for i in range(N_DAYS)]
@@ -109,21 +115,53 @@ def test_stress_widens_an_assumed_spread_and_leaves_less(whole: pl.DataFrame) ->
 
 
 def test_without_a_book_the_conservative_spread_is_used_and_marked(whole: pl.DataFrame) -> None:
-    mine = whole.filter(strategy_id="edge", way="taker.1s.as_is")
-    assert mine["measured_share"][0] == 0.0
-    assert mine["spread_bps"][0] == pytest.approx(2.0, rel=1e-2), "two assumed halves of 1 bps"
-    assert mine["markout_5s_bps"][0] is None
-    assert result_of(mine.to_dicts(), COSTS, THRESHOLDS)["spread_source"] == "assumed"
-    seconds = np.repeat(BARS["close"].to_numpy(), 60)
-    book = execute(["edge"], ENTRIES, venue(quotes=quotes_of(seconds[::20], 1.0, step_s=20)))
-    row = book.filter(way="taker.1s.as_is").to_dicts()
-    assert result_of(row, COSTS, THRESHOLDS)["spread_source"] == "measured"
-    assert row[0]["spread_bps"] == pytest.approx(1.0, rel=1e-2)
-    assert row[0]["markout_5s_bps"] is not None
-    half = quotes_of(seconds[: 36 * 3600 : 20], 1.0, step_s=20)
-    mixed = execute(["edge"], ENTRIES, venue(quotes=half)).filter(way="taker.1s.as_is")
-    assert 0.0 < mixed["measured_share"][0] < 1.0
-    assert result_of(mixed.to_dicts(), COSTS, THRESHOLDS)["spread_source"] == "mixed"
+    seconds = np.repeat(BARS["close"].to_numpy(), 60)[::20]
+    books = {
+        "measured": quotes_of(seconds, 1.0, step_s=20),
+        "mixed": quotes_of(seconds[: 36 * 180], 1.0, step_s=20),
+    }
+    found = {name: execute(["edge"], ENTRIES, venue(quotes=book)) for name, book in books.items()}
+    found["assumed"] = whole.filter(strategy_id="edge")
+    rows = {}
+    for name, frame in found.items():
+        assert result_of(frame.to_dicts(), COSTS, THRESHOLDS)["spread_source"] == name
+        rows[name] = frame.filter(way="taker.1s.as_is").row(0, named=True)
+    assumed, measured = rows["assumed"], rows["measured"]
+    assert assumed["spread_bps"] == pytest.approx(2.0, rel=1e-2), "two assumed halves of 1 bps"
+    assert measured["spread_bps"] == pytest.approx(1.0, rel=1e-2)
+    assert assumed["markout_5s_bps"] is None
+    assert measured["markout_5s_bps"] is not None
+    assert [rows[n]["measured_share"] for n in ("assumed", "measured")] == [0.0, 1.0]
+    assert 0.0 < rows["mixed"]["measured_share"] < 1.0
+
+
+def test_resting_on_a_tick_walk_is_red_on_the_worst_rule_and_touch_is_flagged() -> None:
+    """PT-10 through the bridge: the rules lie 0.92 tick of 0.2 bps apart, and only touch gains."""
+    quotes, calm = tick_walk(10)
+    quotes, seconds = quotes[:43_200], np.arange(60, 42_600, 12)
+    minutes = quotes["bid_px"].to_numpy().reshape(-1, 60)[:, -1] + 0.5
+    walked = bars_of(np.concatenate([np.full(WARM_H * 60, minutes[0]), minutes]))
+    start = START + timedelta(hours=WARM_H)
+    entries = pl.concat(
+        [
+            entries_of(
+                [start + int(t) * timedelta(seconds=1) for t in seconds[calm[seconds + 1]][k::2]],
+                side=side,
+                horizon_min=3,
+            ).with_columns(pl.col("event_id") + str(side))
+            for k, side in ((0, 1), (1, -1))
+        ]
+    )
+    costs = costs_of("passive", fee_bps=0.0, passive={"traded_share": 1.0})
+    costs = costs.model_copy(update={"notional_usd": 10.0})
+    feed = Feed("walk", lambda symbols: tapes(MarketTables(walked, quotes), symbols))
+    there = Venue(feed, {"BTC": TICKED}, costs, DAYS[:2])
+    row = result_of(execute(["edge"], entries, there).to_dicts(), costs, THRESHOLDS)
+    assert row["entry"] in {"queue", "penetration"}
+    assert row["touch_optimistic"]
+    assert row["bracket_width_bps"] == pytest.approx(0.92 * 0.2, rel=0.15)
+    assert Reason.EXPECTANCY_NOT_POSITIVE in verdict(row, THRESHOLDS).reasons
+    assert row["lowest_fill_rate"] < 1.0
 
 
 def test_many_visits_of_the_tapes_give_the_same_bytes_as_one(
@@ -157,34 +195,38 @@ def trades_of(**columns: Any) -> pl.DataFrame:
 
 def test_counts_tell_skipped_cancelled_and_unknown_apart() -> None:
     status = ["filled", "forced", "not_filled", "unknown_funding", "truncated", "too_small"]
-    found = figures(trades_of(status=status, net_bps=[1.0, 3.0] + [None] * 4), pl.Series([]), 2)
+    net, lots = [1.0, 3.0] + [None] * 4, [10, 5, 10, 10, 10, 0]
+    trades = trades_of(status=status, net_bps=net, lots=lots, ordered_lots=[10] * 5 + [0])
+    found = figures(trades, pl.Series([]), 2)
     assert found["n_trades"] == 2
     counts = ("n_forced", "n_not_filled", "n_unknown_funding", "n_skipped", "n_intents")
     assert [found[n] for n in counts] == [1, 1, 1, 2, 6]
-    assert found["fill_rate"] == pytest.approx(3 / 4)
+    assert found["fill_rate"] == pytest.approx((1.0 + 0.5 + 0.0 + 1.0) / 4)
     assert found["net_bps"] == 2.0
     assert found["turnover_per_day"] == 2.0
 
 
-def test_shortfall_is_paper_less_real_per_ordered_entry() -> None:
-    """Perold: a long from 100 to 103 paid 100.5 and got 102.8 with 0.2 of fees: 3.0 less 2.1.
+def test_shortfall_is_paper_less_real_of_all_that_was_ordered() -> None:
+    """Perold, three longs of 2 decided at 100, two of them left at 103 and one at 98.
 
-    A long that was never filled missed the move from 100 to 98: a gain of 200 bps.
+    The first bought 2 at 100.5 (mid 100.3), sold at 102.8 (mid 102.9), fees 0.4: paper 6, real 4.2.
+    The second got 1 of 2 at the same prices. The third was never filled, and missed a loss of 4.
     """
-    mid, at = [100.0, 100.0], [103.0, 98.0]
+    whole = {"latency_usd": 0.8, "spread_usd": 0.4, "slippage_usd": 0.2, "fee_usd": 0.4}
+    columns = {n: [usd, usd / 2, None] for n, usd in {**whole, "notional_usd": 200.6}.items()}
     found = figures(
         trades_of(
-            status=["filled", "not_filled"], decision_mid=mid, leave_mid=at,
-            # In bps of the 100 that it was worth: mid to mid it was late by 30 and 0.
-            latency_bps=[30.0, None], spread_bps=[20.0, None], slippage_bps=[20.0, None],
-            fee_bps=[20.0, None],
+            status=["filled", "filled", "not_filled"], lots=[2, 1, 2], ordered_lots=[2, 2, 2],
+            decision_mid=[100.0] * 3, leave_mid=[103.0, 103.0, 98.0],
+            entry_mid=[100.3, 100.3, None], **columns,
         ),
         pl.Series([]),
         1,
     )  # fmt: skip
-    assert found["shortfall_bps"] == pytest.approx((90.0 - 200.0) / 2)
-    assert found["delay_bps"] == pytest.approx(15.0)
-    assert found["opportunity_bps"] == pytest.approx(-100.0)
+    of_orders = np.array([6.0 - 4.2, 6.0 - 2.1, -4.0])
+    assert found["shortfall_bps"] == pytest.approx(1e4 * of_orders.mean() / 200.0, rel=1e-12)
+    assert found["delay_bps"] == pytest.approx(1e4 * (0.8 + 0.4) / 3 / 200.0, rel=1e-12)
+    assert found["opportunity_bps"] == pytest.approx(1e4 * (3.0 - 4.0) / 3 / 200.0, rel=1e-12)
 
 
 def test_the_error_of_the_mean_is_clustered_by_day() -> None:
