@@ -115,7 +115,6 @@ def summary(session: Session, outcome: StudyOutcome) -> dict[str, Any]:
             }
             for g in outcome.gates
         ],
-        "served": {table: list(counts) for table, counts in outcome.served.items()},
         "artifacts": str(artifacts),
         "manifest": str(artifacts / "run_manifest.json"),
     }
