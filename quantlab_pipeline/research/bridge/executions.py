@@ -27,6 +27,7 @@ from quantlab_pipeline.simulation.accounting import records_of
 from quantlab_pipeline.simulation.costs import CostModel
 from quantlab_pipeline.simulation.engine import Simulation, simulate
 from quantlab_pipeline.simulation.serving import Feed, Frames, Shelf, rows_digest
+from quantlab_pipeline.simulation.shortfall import shortfall
 from quantlab_pipeline.simulation.trades import CLOSED, INTENTS, MARKOUTS_S, PARTS
 
 F64 = npt.NDArray[np.float64]
@@ -164,6 +165,7 @@ def figures(trades: pl.DataFrame, mark_assumed: pl.Series, n_days: int) -> dict[
     )
     ordered = n + unknown + not_filled
     edge = closed["gross_bps"] + closed["funding_bps"]
+    missed = shortfall(trades).select("shortfall_bps", "delay_bps", "opportunity_bps")
     return {
         "n_intents": trades.height,
         "n_trades": n,
@@ -176,7 +178,7 @@ def figures(trades: pl.DataFrame, mark_assumed: pl.Series, n_days: int) -> dict[
         **{f"{part}_bps": _mean(closed[f"{part}_bps"]) for part in PARTS},
         "se_bps": _clustered_se(closed, closed["net_bps"]),
         "edge_se_bps": _clustered_se(closed, edge),
-        **_shortfall(trades),
+        **{name: _mean(missed[name]) for name in missed.columns},
         **{f"markout_{s}s_bps": _mean(closed[f"markout_{s}s_bps"]) for s in MARKOUTS_S},
         "turnover_per_day": 2.0 * n / (n_days * trades["symbol"].n_unique()) if n else None,
         "notional_usd": _mean(closed["notional_usd"]),
@@ -214,32 +216,3 @@ def _filled(trades: pl.DataFrame) -> pl.Series:
     got = pl.col("status").is_in((*CLOSED, UNKNOWN_FUNDING))
     sent = pl.when(got).then(share).when(pl.col("status") == "not_filled").then(0.0)
     return trades.select(filled=sent)["filled"]
-
-
-def _shortfall(trades: pl.DataFrame) -> dict[str, float | None]:
-    """Perold's shortfall per ordered entry, and its parts of delay and of opportunity.
-
-    In bps of what was ordered at the mid of the decision. Paper moves from the mid at the decision
-    to enter to that at the decision to leave; real is gross - spread - slippage - fee of what was
-    filled; what was not filled missed the paper's move. Funding is left out.
-    """
-    closed, filled = pl.col("status").is_in(CLOSED), pl.col("filled")
-    paper = 1e4 * pl.col("side") * (pl.col("leave_mid") / pl.col("decision_mid") - 1.0)
-    value = pl.col("notional_usd") / pl.col("entry_mid") * pl.col("decision_mid") / filled
-
-    def of_filled(*columns: str) -> pl.Expr:
-        part = 1e4 * pl.sum_horizontal(columns) / value
-        return pl.when(closed).then(part).otherwise(0.0)
-
-    ordered = (
-        trades.with_columns(filled=_filled(trades))
-        .filter(closed | (pl.col("status") == "not_filled"))
-        .select(
-            delay_bps=of_filled("latency_usd"),
-            opportunity_bps=(1.0 - filled) * paper,
-            costs=of_filled("spread_usd", "slippage_usd", "fee_usd"),
-        )
-    )
-    whole = ordered["delay_bps"] + ordered["opportunity_bps"] + ordered["costs"]
-    parts = {name: _mean(ordered[name]) for name in ("delay_bps", "opportunity_bps")}
-    return {"shortfall_bps": _mean(whole), **parts}

@@ -25,11 +25,10 @@ from quantlab_pipeline.research.bridge.ways import (
     Row,
     worst_judged,
 )
-from quantlab_pipeline.simulation.capacity import best_participation, break_even_participation
+from quantlab_pipeline.simulation.capacity import break_even_participation, capacity_interval
 from quantlab_pipeline.simulation.costs import CostModel
 from quantlab_pipeline.simulation.fills import bracket
 
-Z95 = 1.96
 MARKOUT = "markout_5s_bps"
 """The mark-out by which the touch rule is called optimistic."""
 
@@ -152,12 +151,12 @@ def capacity(way: Mapping[str, Any], costs: CostModel) -> Row:
     def size(share: float) -> float | None:
         return share * volume if math.isfinite(share) else None
 
-    row["capacity_usd"] = size(best_participation(edge, fixed, sigma, y))
     row["break_even_notional_usd"] = size(break_even_participation(edge, fixed, sigma, y))
-    if way["edge_se_bps"] is not None:
-        off = Z95 * way["edge_se_bps"]
-        row["capacity_low_usd"] = size(best_participation(edge - off, fixed, sigma, y))
-        row["capacity_high_usd"] = size(best_participation(edge + off, fixed, sigma, y))
+    known = way["edge_se_bps"] is not None
+    found = capacity_interval(edge, way["edge_se_bps"] if known else 0.0, fixed, sigma, y)
+    row["capacity_usd"] = size(found.best)
+    if known:
+        row["capacity_low_usd"], row["capacity_high_usd"] = size(found.low), size(found.high)
     return row
 
 

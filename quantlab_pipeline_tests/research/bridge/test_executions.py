@@ -25,7 +25,13 @@ from quantlab_pipeline.storage.objects import LocalObjects
 from quantlab_pipeline.storage.result_cache import LakeResults
 from quantlab_pipeline_tests.research.bridge.builders import THRESHOLDS, costs_of
 from quantlab_pipeline_tests.research.bridge.test_execute import entries_of
-from quantlab_pipeline_tests.simulation.builders import BTC, START, bars_of, quotes_of
+from quantlab_pipeline_tests.simulation.builders import (
+    BTC,
+    START,
+    bars_of,
+    funding_of,
+    quotes_of,
+)
 from quantlab_pipeline_tests.test_planted_truth.test_passive_realism import (
     TICKED,
     WARM_H,
@@ -164,6 +170,22 @@ def test_resting_on_a_tick_walk_is_red_on_the_worst_rule_and_touch_is_flagged() 
     assert row["lowest_fill_rate"] < 1.0
 
 
+@pytest.mark.parametrize(("missing", "told"), [(2, False), (6, True)])
+def test_trades_across_missing_settlements_have_no_result_and_stop_the_strategy(
+    missing: int, told: bool
+) -> None:
+    hours = [START + timedelta(hours=h) for h in range(1, 24 * N_DAYS)]
+    settled = funding_of([h for i, h in enumerate(hours) if not 20 <= i < 20 + missing], 0.0, 5e4,
+                         interval_h=1)  # fmt: skip
+    across = ENTRIES.filter(candidate_id="edge").with_columns(pl.col("ts") + 40 * MINUTE)
+    window = MarketTables(BARS, None, settled)
+    there = Venue(Feed("f", lambda s: tapes(window, s)), {"BTC": BTC}, COSTS, DAYS)
+    row = result_of(execute(["edge"], across, there).to_dicts(), COSTS, THRESHOLDS)
+    assert row["n_unknown_funding"] == missing
+    assert row["fill_rate"] == 1.0
+    assert (Reason.FUNDING_UNKNOWN in verdict(row, THRESHOLDS).reasons) == told
+
+
 def test_many_visits_of_the_tapes_give_the_same_bytes_as_one(
     whole: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +234,13 @@ def test_shortfall_is_paper_less_real_of_all_that_was_ordered() -> None:
     The first bought 2 at 100.5 (mid 100.3), sold at 102.8 (mid 102.9), fees 0.4: paper 6, real 4.2.
     The second got 1 of 2 at the same prices. The third was never filled, and missed a loss of 4.
     """
-    whole = {"latency_usd": 0.8, "spread_usd": 0.4, "slippage_usd": 0.2, "fee_usd": 0.4}
+    whole = {
+        "gross_usd": 5.2,
+        "latency_usd": 0.8,
+        "spread_usd": 0.4,
+        "slippage_usd": 0.2,
+        "fee_usd": 0.4,
+    }
     columns = {n: [usd, usd / 2, None] for n, usd in {**whole, "notional_usd": 200.6}.items()}
     found = figures(
         trades_of(
