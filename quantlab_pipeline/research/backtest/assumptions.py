@@ -206,7 +206,7 @@ def _widened(multiple: float) -> Damage:
         mid, half = 0.5 * (tape.bid + tape.ask), 0.5 * multiple * (tape.ask - tape.bid)
         return replace(tape, bid=mid - half, ask=mid + half)
 
-    return Damage(f"spread_x{multiple:g}", apply)
+    return Damage(f"spread_x{multiple!r}", apply)
 
 
 def _said(value: Any, fields: Sequence[str] = ()) -> str:

@@ -6,7 +6,7 @@ Belongs here: running blueprints, and the rows of their days and trades. Not her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -27,7 +27,8 @@ from quantlab_pipeline.research.backtest.schema import (
 )
 from quantlab_pipeline.simulation.accounting import records_of
 from quantlab_pipeline.simulation.costs import CostModel
-from quantlab_pipeline.simulation.engine import RunSettings, Simulation, simulate
+from quantlab_pipeline.simulation.engine import RunSettings, Simulation
+from quantlab_pipeline.simulation.serving import Feed, Shelf, simulate_served
 from quantlab_pipeline.simulation.tape import MarketTables, Tape, tapes
 from quantlab_pipeline.simulation.trades import CLOSED
 
@@ -46,17 +47,23 @@ class Damage:
 
 
 WHOLE = Damage("none", lambda tape: tape)
+_DAMAGES = "quantlab_pipeline.research.backtest"
+"""Where the code of all others stands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What a backtest runs on: every day of the study (rising), and where its holdout begins."""
+    """What a backtest runs on: every day of the study (rising), and where its holdout begins.
+
+    With a `shelf`, what was simulated before is served from it.
+    """
 
     tables: MarketTables
     instruments: Mapping[str, Instrument]
     costs: CostModel
     days: list[date]
     holdout_from: date
+    shelf: Shelf | None = None
 
     def window(self) -> MarketTables:
         """The tables up to the study's last instant; earlier days serve trailing liquidity."""
@@ -74,9 +81,14 @@ class Study:
         damage: Damage = WHOLE,
     ) -> list[Simulation]:
         """The engine over `intents`, one result per way: every run of this stage comes by here."""
-        symbols = intents["symbol"].unique().sort().to_list()
-        feed = (damage.apply(tape) for tape in tapes(self.window(), symbols))
-        return simulate(intents, feed, self.instruments, costs or self.costs, ways)
+
+        def damaged(symbols: Sequence[str]) -> Iterator[Tape]:
+            return (damage.apply(tape) for tape in tapes(self.window(), symbols))
+
+        modules = () if damage is WHOLE else (_DAMAGES,)
+        feed = Feed(f"until {self.days[-1]}; {damage.name}", damaged, modules)
+        terms = costs or self.costs
+        return simulate_served(intents, feed, self.instruments, terms, ways, self.shelf)
 
     def pnl(self, run: Simulation, ids: Sequence[str], period_min: int) -> PnL:
         """P&L of `ids` in `run` by periods of so many minutes, which divide a day."""

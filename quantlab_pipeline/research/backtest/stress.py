@@ -108,13 +108,13 @@ def shallower(multiple: float) -> Damage:
     def apply(tape: Tape) -> Tape:
         return replace(tape, bid_qty=tape.bid_qty * multiple, ask_qty=tape.ask_qty * multiple)
 
-    return Damage(f"depth_x{multiple:g}", apply)
+    return Damage(f"depth_x{multiple!r}", apply)
 
 
 def thinner(multiple: float) -> Damage:
     """A market with `multiple` of the traded value: impact rises, spread tiers fall."""
     return Damage(
-        f"volume_x{multiple:g}", lambda tape: replace(tape, volume_usd=tape.volume_usd * multiple)
+        f"volume_x{multiple!r}", lambda tape: replace(tape, volume_usd=tape.volume_usd * multiple)
     )
 
 
