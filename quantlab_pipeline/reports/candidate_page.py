@@ -33,6 +33,7 @@ from quantlab_pipeline.reports.candidate_story import (
     break_even,
     question_of,
 )
+from quantlab_pipeline.reports.charts_heat import signed_strength
 from quantlab_pipeline.reports.pages import render
 
 TEMPLATE = "candidate_page.html.j2"
@@ -159,13 +160,11 @@ def _bears(study: Row) -> list[tuple[str, str, str, float | None, list[float | N
 
 def _surface(rows: Sequence[Row]) -> dict[str, Any]:
     """Sizes across, multipliers down, and a cell for each."""
-    largest = max((abs(r["net_bps"]) for r in rows), default=0.0) or 1.0
+    largest = max((abs(r["net_bps"]) for r in rows), default=0.0)
     sizes = sorted({r["notional_usd"] for r in rows})
     table: dict[float, list[Heat]] = {}
     for r in rows:
-        # The root: a few cells of large sizes would else leave no colour to the others.
-        strength = math.ceil(5 * math.sqrt(abs(r["net_bps"]) / largest))
-        kind = f"{'n' if r['net_bps'] < 0 else 's'}{strength}"
+        kind = signed_strength(r["net_bps"], largest)
         table.setdefault(r["multiplier"], []).append(Heat(r["net_bps"], kind))
     return {"sizes": sizes, "rows": sorted(table.items())}
 

@@ -83,19 +83,19 @@ def band_chart(
     low, high = min(ends), max(ends)
     ticks = nice_ticks(low, high)
     box = Frame(height, (points[0].x, points[-1].x), (min(low, ticks[0]), max(high, ticks[-1])))
-    marks = [_open(box, label), *(_y_tick(box, t) for t in ticks)]
-    marks += [_x_tick(box, x, text) for x, text in x_ticks]
+    marks = [opened(box, label), *(y_tick(box, t) for t in ticks)]
+    marks += [x_tick(box, x, text) for x, text in x_ticks]
     if zero:
         marks.append(
-            _line("axis", box.across(box.x[0]), box.up(0), box.across(box.x[1]), box.up(0))
+            line_mark("axis", box.across(box.x[0]), box.up(0), box.across(box.x[1]), box.up(0))
         )
-        marks.append(_line("axis", box.across(0), TOP, box.across(0), height - BOTTOM))
+        marks.append(line_mark("axis", box.across(0), TOP, box.across(0), height - BOTTOM))
     for run in _runs(points):
         marks.append(_band(box, run))
-        marks.append(f'<path class="line" d="{_joined(box, [(p.x, p.middle) for p in run])}"/>')
+        marks.append(f'<path class="line" d="{joined(box, [(p.x, p.middle) for p in run])}"/>')
     if level is not None:
         marks.append(_level(box, *level))
-    return _closed(marks, box, axes)
+    return closed(marks, box, axes)
 
 
 def line_chart(
@@ -125,14 +125,14 @@ def line_chart(
     # An eighth above the highest point is room for the marks' names.
     top = high + (high - low) / 7 if marks_at else high
     box = Frame(height, (first, first + width), (low, top))
-    marks = [_open(box, label), *(_y_tick(box, t) for t in ticks)]
-    marks += [_x_tick(box, x, text) for x, text in x_ticks]
-    marks.append(_line("axis", LEFT, box.up(0.0), box.across(last), box.up(0.0)))
+    marks = [opened(box, label), *(y_tick(box, t) for t in ticks)]
+    marks += [x_tick(box, x, text) for x, text in x_ticks]
+    marks.append(line_mark("axis", LEFT, box.up(0.0), box.across(last), box.up(0.0)))
     marks += _named_levels(box, [(n, x) for x, n in marks_at if first <= x <= last])
     for line in drawn:
         kind = f"line {line.kind}".rstrip()
-        marks.append(f'<path class="{kind}" d="{_joined(box, line.points)}"/>')
-    return _closed([*marks, *_end_names(box, drawn)], box, axes)
+        marks.append(f'<path class="{kind}" d="{joined(box, line.points)}"/>')
+    return closed([*marks, *_end_names(box, drawn)], box, axes)
 
 
 def _end_names(box: Frame, lines: Sequence[Line]) -> list[str]:
@@ -144,14 +144,16 @@ def _end_names(box: Frame, lines: Sequence[Line]) -> list[str]:
         room_below = 11 * (len(ends) - 1 - place)
         at = max(at + 11, min(y + 4, lowest - room_below))
         x = box.across(lines[k].points[-1][0]) + 5
-        marks.append(_text(x, at, lines[k].name, f"name {lines[k].kind}".rstrip()))
+        marks.append(text_mark(x, at, lines[k].name, f"name {lines[k].kind}".rstrip()))
     return marks
 
 
 def _level(box: Frame, name: str, value: float) -> str:
     y = box.up(value)
     right = box.width - RIGHT
-    return _line("mark", LEFT, y, right, y) + _text(right, y - 4, name, "mark", anchor="end")
+    return line_mark("mark", LEFT, y, right, y) + text_mark(
+        right, y - 4, name, "mark", anchor="end"
+    )
 
 
 def histogram_chart(
@@ -174,11 +176,11 @@ def histogram_chart(
     box = Frame(150, (low, high), (0.0, max(shares) * (4 / 3 if named else 1.0)))
     step = (box.width - LEFT - RIGHT) / len(shares)
     edges = [LEFT + i * step for i in range(len(shares))]
-    marks = [_open(box, label), *(_y_tick(box, t) for t in nice_ticks(0.0, max(shares)))]
+    marks = [opened(box, label), *(y_tick(box, t) for t in nice_ticks(0.0, max(shares)))]
     marks.append(_bars(box, zip(edges, shares, strict=True), max(step - 1, 0.6)))
     marks += [_floor(box), *_named_levels(box, named)]
-    marks += [_x_tick(box, at, tick_text(at)) for at in nice_ticks(low, high)]
-    return _closed(marks, box, axes)
+    marks += [x_tick(box, at, tick_text(at)) for at in nice_ticks(low, high)]
+    return closed(marks, box, axes)
 
 
 def _named_levels(box: Frame, named: Sequence[tuple[str, float]]) -> list[str]:
@@ -193,10 +195,10 @@ def _named_levels(box: Frame, named: Sequence[tuple[str, float]]) -> list[str]:
         half = 0.5 * max(_NAME_WIDTH * (2 if rest else 1), _LETTER * len(name))
         row = next((r for r in range(2) if at - half >= taken[r]), None)
         y = TOP + 8 + 11 * (row or 0)
-        marks.append(_line("mark", at, y + 3, at, box.height - BOTTOM))
+        marks.append(line_mark("mark", at, y + 3, at, box.height - BOTTOM))
         if row is not None:
             taken[row] = at + half
-            marks.append(_text(at, y, name, "mark", anchor="middle"))
+            marks.append(text_mark(at, y, name, "mark", anchor="middle"))
     return marks
 
 
@@ -210,9 +212,9 @@ def column_chart(
     box = Frame(150, (0.0, float(len(values))), (0.0, max(tall[-1], *values)))
     step = (box.width - LEFT - RIGHT) / len(values)
     bars = _bars(box, ((LEFT + i * step, v) for i, v in enumerate(values)), step - 1)
-    marks = [_open(box, label), *(_y_tick(box, t) for t in tall), bars, _floor(box)]
-    marks += [_x_tick(box, place + 0.5, text) for place, text in ticks]
-    return _closed(marks, box, axes)
+    marks = [opened(box, label), *(y_tick(box, t) for t in tall), bars, _floor(box)]
+    marks += [x_tick(box, place + 0.5, text) for place, text in ticks]
+    return closed(marks, box, axes)
 
 
 def nice_ticks(low: float, high: float, least: int = 3) -> list[float]:
@@ -272,10 +274,11 @@ def _runs(points: Sequence[BandPoint]) -> list[list[BandPoint]]:
 def _band(box: Frame, run: Sequence[BandPoint]) -> str:
     upper = [(p.x, p.high) for p in run if math.isfinite(p.high)]
     lower = [(p.x, p.low) for p in reversed(run) if math.isfinite(p.low)]
-    return f'<path class="band" d="{_joined(box, [*upper, *lower])}z"/>' if upper else ""
+    return f'<path class="band" d="{joined(box, [*upper, *lower])}z"/>' if upper else ""
 
 
-def _joined(box: Frame, points: Iterable[tuple[float, float]]) -> str:
+def joined(box: Frame, points: Iterable[tuple[float, float]]) -> str:
+    """The path through points, as the `d` of a path."""
     pairs = [f"{coordinate(box.across(x))} {coordinate(box.up(y))}" for x, y in points]
     # A lone point is drawn as the round cap of a line of no length.
     return "M" + "L".join(pairs if len(pairs) != 1 else pairs * 2)
@@ -292,33 +295,37 @@ def _bars(box: Frame, bars: Iterable[tuple[float, float]], width: float) -> str:
     return f'<path class="bars" d="{"".join(parts)}"/>'
 
 
-def _open(box: Frame, label: str) -> str:
+def opened(box: Frame, label: str) -> str:
+    """The tag that opens a chart; `label` is what a screen reader says of it."""
     return (
         f'<svg class="chart" viewBox="0 0 {box.width} {box.height}" role="img" '
         f'aria-label="{escape(label)}">'
     )
 
 
-def _closed(marks: Sequence[str], box: Frame, axes: tuple[str, str]) -> Markup:
+def closed(marks: Sequence[str], box: Frame, axes: tuple[str, str]) -> Markup:
+    """The whole chart: what was drawn, and the titles of both axes."""
     across, up = axes
     middle = (TOP + box.height - BOTTOM) / 2
-    titles = _text((LEFT + box.width - RIGHT) / 2, box.height - 5, across, "", anchor="middle")
+    titles = text_mark((LEFT + box.width - RIGHT) / 2, box.height - 5, across, "", anchor="middle")
     if up:
         turn = f' transform="rotate(-90 10 {coordinate(middle)})"'
-        titles += _text(10, middle, up, "", anchor="middle", more=turn)
+        titles += text_mark(10, middle, up, "", anchor="middle", more=turn)
     # Marks are numbers of ours and texts that were escaped.
     return Markup("".join([*marks, titles, "</svg>"]))  # noqa: S704
 
 
-def _text(
+def text_mark(
     x: float, y: float, text: str, kind: str, *, anchor: str = "start", more: str = ""
 ) -> str:
+    """A text at a pixel, escaped; `kind` is its class, `more` further attributes of ours."""
     named = f' class="{kind}"' if kind else ""
     at = f'x="{coordinate(x)}" y="{coordinate(y)}"'
     return f'<text{named} {at} text-anchor="{anchor}"{more}>{escape(text)}</text>'
 
 
-def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
+def line_mark(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    """A straight line between two pixels, of class `kind`."""
     at = (
         f'{name}="{coordinate(v)}"'
         for name, v in zip(("x1", "y1", "x2", "y2"), (x1, y1, x2, y2), strict=True)
@@ -328,16 +335,20 @@ def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
 
 def _floor(box: Frame) -> str:
     floor = box.height - BOTTOM
-    return _line("axis", LEFT, floor, box.width - RIGHT, floor)
+    return line_mark("axis", LEFT, floor, box.width - RIGHT, floor)
 
 
-def _y_tick(box: Frame, value: float) -> str:
+def y_tick(box: Frame, value: float) -> str:
+    """A value on the vertical axis and its line through the chart."""
     y = box.up(value)
-    return _line("grid", LEFT, y, box.width - RIGHT, y) + _text(
+    return line_mark("grid", LEFT, y, box.width - RIGHT, y) + text_mark(
         LEFT - 5, y + 4, tick_text(value), "", anchor="end"
     )
 
 
-def _x_tick(box: Frame, value: float, text: str) -> str:
+def x_tick(box: Frame, value: float, text: str) -> str:
+    """A name on the horizontal axis."""
     x, floor = box.across(value), box.height - BOTTOM
-    return _line("axis", x, floor, x, floor + 3) + _text(x, floor + 15, text, "", anchor="middle")
+    return line_mark("axis", x, floor, x, floor + 3) + text_mark(
+        x, floor + 15, text, "", anchor="middle"
+    )

@@ -33,6 +33,17 @@ def doubling_level(value: float, levels: int = 4) -> int:
     return min(levels, 1 + int(math.log2(value))) if value >= 1 else 0
 
 
+def signed_strength(value: float, largest: float) -> str:
+    """Class of a signed cell: `s1` to `s5` above zero, `n1` to `n5` below; `s0` for nothing.
+
+    By the root of the share of `largest`: a few large cells would else leave no colour to others.
+    """
+    if not value or not largest:
+        return "s0"
+    strength = min(5, math.ceil(5 * math.sqrt(abs(value) / largest)))
+    return f"{'n' if value < 0 else 's'}{strength}"
+
+
 def cell_rows(
     rows: Sequence[tuple[str, Sequence[Cell]]],
     label: str,
