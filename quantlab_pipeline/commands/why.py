@@ -23,6 +23,7 @@ from quantlab_pipeline.core.verdicts import Gate, ItemVerdict
 from quantlab_pipeline.defs.reports.candidate_pages import page_path
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome
 from quantlab_pipeline.defs.reports.pit import PAGE, verdicts_page
+from quantlab_pipeline.defs.reports.strategy_pages import sheet_path
 from quantlab_pipeline.reports.board_data import candidate_rows
 from quantlab_pipeline.reports.candidate_data import AT_MOST
 from quantlab_pipeline.reports.candidate_story import (
@@ -37,6 +38,7 @@ from quantlab_pipeline.reports.candidate_story import (
     what_to_know,
 )
 from quantlab_pipeline.reports.pit_why import feature_story
+from quantlab_pipeline.reports.strategy_story import in_short as executed_in_short
 from quantlab_pipeline.storage.spec_errors import nearest
 
 _FIGURES = (
@@ -48,6 +50,7 @@ _FIGURES = (
 _EVERYTHING = ("run_manifest.json", "gate_verdicts.json", "gate_board.html", "research_backlog.csv")
 _MADE_FROM = {
     "candidates.html": "candidate_studies",
+    "strategies.html": "bridge_results",
     "events.html": "event_quality",
     "features.html": "features_pt",
     "walkforward_summary.json": "walkforward",
@@ -79,9 +82,11 @@ def why_command(session: Session, what: str | None, study: str | None) -> int:
         session.out.print(_verdict_table(gate, verdict))
     if row is not None:
         _needs(session, outcome, row)
-        page = session.artifacts(outcome.study) / page_path(name)
-        if page.is_file():
-            session.say(f"[dim]Its page  {escape(short_path(page))}[/]")
+        explain_strategy(session, outcome, name)
+        for told, path in (("Its page", page_path(name)), ("Its sheet", sheet_path(name))):
+            page = session.artifacts(outcome.study) / path
+            if page.is_file():
+                session.say(f"[dim]{told:9} {escape(short_path(page))}[/]")
     return 0
 
 
@@ -106,6 +111,20 @@ def explain_candidate(session: Session, outcome: StudyOutcome, row: Row) -> None
         session.say(f"[yellow]The trial ledger took no candidate. {escape(outcome.refused)}[/]")
     for known in what_to_know(row, outcome.project.gates().v1_flags):
         session.say(f"[yellow]{escape(known)}[/]")
+
+
+def explain_strategy(session: Session, outcome: StudyOutcome, name: str) -> None:
+    """What execution left of a candidate, once it was executed: costs, worst way, capacity."""
+    if name not in outcome.executed:
+        return
+    rows = outcome.table("bridge_results")
+    assert rows is not None
+    known = "bridge_executions" in outcome.lake.graph.tables
+    ways = outcome.table("bridge_executions") if known else None
+    mine = () if ways is None else tuple(ways.filter(strategy_id=name).iter_rows(named=True))
+    row = rows.filter(strategy_id=name).row(0, named=True)
+    for told in executed_in_short(row, mine, outcome.project.gates().b.min_capacity_usd):
+        session.say(escape(told))
 
 
 def _study(outcome: StudyOutcome, row: Row) -> Row | None:

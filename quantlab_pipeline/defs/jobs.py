@@ -22,6 +22,7 @@ EVENT_PAGE = "event_page"
 FEATURE_PAGE = "feature_page"
 PIT1_PAGE = "pit1_page"
 CANDIDATE_PAGES = "candidate_pages"
+STRATEGY_PAGES = "strategy_pages"
 
 
 def days_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> UnresolvedAssetJobDefinition:
@@ -50,7 +51,7 @@ def board_job(market: MarketSpec, tables: Mapping[str, TableSpec]) -> Unresolved
     Tables that explain verdicts are made here: a study's own run ends at the gate that stops it.
     """
     names = [name for name, spec in tables.items() if spec.regardless]
-    names += [BOARD, BACKLOG, EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE, CANDIDATE_PAGES]
+    names += [BOARD, BACKLOG, EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE, CANDIDATE_PAGES, STRATEGY_PAGES]
     return dg.define_asset_job(
         f"{market.name}__board",
         selection=dg.AssetSelection.assets(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -122,7 +122,8 @@ class Board:
 
     `pages` are title and file of the pages that lie beside it. `refused` says why the trial ledger
     took none of the study's candidates, and what to do; None where it took them. `proofs` are pairs
-    on whether V1 itself can be trusted: the certificate's figures, and the study's placebo.
+    on whether V1 itself can be trusted: the certificate's figures, and the study's placebo. `links`
+    are the pages of single candidates: what became of them when they were executed.
     """
 
     study: str
@@ -139,6 +140,7 @@ class Board:
     pages: tuple[tuple[str, str], ...] = ()
     refused: str | None = None
     proofs: tuple[tuple[str, str], ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 def summarise_gate(

@@ -6,8 +6,8 @@ it is `candidate_page`'s work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -59,7 +59,8 @@ class CandidatePage:
 
     `outcome`, `reasons` and `measured` (value and limit by threshold) are the gate's where it has
     judged the table, else the row's own. `known` are its flags in words, `likeness` that a better
-    one asks the same. `others` are the names of all that have a page.
+    one asks the same. `others` are the names of all that have a page, `executed` says
+    that it has a tear sheet too.
     """
 
     facts: CandidateFacts
@@ -75,6 +76,7 @@ class CandidatePage:
     likeness: str | None
     later: tuple[tuple[int, float, float], ...]
     others: frozenset[str]
+    executed: bool = False
 
     @property
     def name(self) -> str:
@@ -89,8 +91,11 @@ def candidate_pages(
     verdicts: Mapping[str, ItemVerdict],
     limits: V1Thresholds,
     flags: FlagThresholds,
+    executed: Collection[str] = (),
 ) -> list[CandidatePage]:
-    """A page for every row of `studies`, by rank. `verdicts` are V1's current ones, if any."""
+    """A page for every row of `studies`, by rank. `verdicts` are V1's current ones, if any;
+    `executed` names the candidates that have a tear sheet.
+    """
     rows = {row["candidate_id"]: row for row in candidates.iter_rows(named=True)}
     kept = candidates.filter(pl.col("q_bh") <= limits.q).height
     names = frozenset(studies["candidate_id"].to_list())
@@ -98,6 +103,7 @@ def candidate_pages(
         _page(facts, rows[study["candidate_id"]], study, verdicts, limits, flags, kept, names)
         for study in studies.iter_rows(named=True)
     ]
+    pages = [replace(page, executed=page.name in executed) for page in pages]
     return sorted(pages, key=lambda page: (page.row["rank"], page.name))
 
 

@@ -59,7 +59,7 @@ def equity_chart(page: StrategyPage) -> Markup:
     days = page.daily
     lines = [Line("net", list(enumerate(running(days.net_bps))))]
     if days.paper_bps is not None:
-        lines.insert(0, Line("on paper", list(enumerate(running(days.paper_bps))), "second"))
+        lines.insert(0, Line("on paper", list(enumerate(running(days.paper_bps))), "thin dash"))
     below = list(enumerate(under_water(days.net_bps)))
     upper = _equity(page, days, lines)
     deepest = min(y for _, y in below)

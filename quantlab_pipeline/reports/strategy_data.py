@@ -49,9 +49,8 @@ class Prices:
 class StrategyFacts:
     """Whose strategies are shown, and under which assumptions.
 
-    `days` are the study's first and last, `before` the last day before the holdout. `waived` names
-    waived gates. `made_from` are tables with their fingerprints, `costs` the cost document's
-    version and hash.
+    `days` are the study's first and last. `waived` names waived gates. `made_from` are tables with
+    their fingerprints, `costs` the cost document's version and hash.
     """
 
     study: str
@@ -59,7 +58,6 @@ class StrategyFacts:
     synthetic: bool
     symbols: tuple[str, ...]
     days: tuple[date, date]
-    before: date
     holdout_from: date
     costs: tuple[int, str]
     waived: tuple[str, ...]

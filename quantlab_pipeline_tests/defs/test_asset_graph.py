@@ -26,6 +26,7 @@ from quantlab_pipeline.defs.jobs import (
     FEATURE_PAGE,
     PIT1_PAGE,
     QA_CALENDAR,
+    STRATEGY_PAGES,
 )
 from quantlab_pipeline.defs.schema_checks import NAME as SCHEMA_CHECK
 from quantlab_pipeline.research.tables import JUDGED_TABLE, all_tables
@@ -86,7 +87,7 @@ def test_every_enabled_market_has_every_table_under_its_own_name(
 ) -> None:
     project = Project(REPOSITORY)
     names = [*all_tables(project.features()), BOARD, BACKLOG, QA_CALENDAR]
-    names += [EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE, CANDIDATE_PAGES]
+    names += [EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE, CANDIDATE_PAGES, STRATEGY_PAGES]
     markets = [m.name for m in project.markets() if m.enabled]
     expected = {(market, name) for market in markets for name in names}
     keys = definitions.resolve_asset_graph().get_all_asset_keys()

@@ -300,14 +300,12 @@ def facts_of(
     study: Study, *, synthetic: bool = False, waived: tuple[str, ...] = ()
 ) -> StrategyFacts:
     """The facts of a study, its tables named by fingerprints."""
-    before = [day for day in study.days if day < study.holdout_from]
     return StrategyFacts(
         "study_x",
         "market_y",
         synthetic,
         ("BTC",),
         (study.days[0], study.days[-1]),
-        before[-1],
         study.holdout_from,
         (1, study.costs.spec_hash()),
         waived,

@@ -19,6 +19,7 @@ from quantlab_pipeline.core.errors import QuantlabError
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate, ItemVerdict
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome
 from quantlab_pipeline.defs.reports.pages import PAGES
+from quantlab_pipeline.defs.reports.strategy_pages import sheet_path
 from quantlab_pipeline.defs.reports.study_page import write_page
 from quantlab_pipeline.reports.gate_board import render_gate_board
 from quantlab_pipeline.research.backtest.blueprint import to_jsonl
@@ -40,7 +41,8 @@ def write_artifacts(outcome: StudyOutcome, folder: Path, run_id: str) -> Path:
         _write_json(folder / "run_manifest.json", _manifest_json(outcome, run_id))
         pages = [p for p in PAGES if write_page(outcome, p, folder) is not None]
         board = folder / "gate_board.html"
-        content = outcome.board([(page.title, page.file) for page in pages])
+        sheets = {name: sheet_path(name) for name in sorted(outcome.executed)}
+        content = outcome.board([(page.title, page.file) for page in pages], sheets)
         write_atomic(board, render_gate_board(content).encode())
     return board
 

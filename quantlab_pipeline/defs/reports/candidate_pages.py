@@ -35,6 +35,7 @@ def pages_of(outcome: StudyOutcome) -> list[CandidatePage]:
         {v.item: v for v in outcome.items_of(Gate.V1)},
         gates.v1,
         gates.v1_flags,
+        outcome.executed,
     )
 
 
@@ -65,13 +66,14 @@ def _facts(outcome: StudyOutcome) -> CandidateFacts:
 
 
 def _source(outcome: StudyOutcome) -> Any:
-    """Both tables and V1's verdicts, and the thresholds that the pages quote."""
+    """Both tables, V1's verdicts, the thresholds that the pages quote, and who has a tear sheet."""
     name, gates = outcome.study.name, outcome.project.gates()
     if not outcome.lake.is_current("candidate_studies", name):
         return None
     records = [record.digest for record in outcome.records_of(Gate.V1)]
     tables = [outcome.lake.fingerprint(table, name) for table in _TABLES]
-    return [tables, records, gates.v1.spec_hash(), gates.v1_flags.spec_hash()]
+    limits = [gates.v1.spec_hash(), gates.v1_flags.spec_hash()]
+    return [tables, records, *limits, sorted(outcome.executed)]
 
 
 def _list(outcome: StudyOutcome, made_from: str) -> str:

@@ -6,7 +6,7 @@ where, is `artifacts`' matter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -105,6 +105,12 @@ class StudyOutcome:
         return self.lake.graph.spec("phase2_candidates").schema.empty() if frame is None else frame
 
     @cached_property
+    def executed(self) -> frozenset[str]:
+        """Strategies that reached the bridge: each has a tear sheet. None if it is not current."""
+        frame = self.table("bridge_results")
+        return frozenset(() if frame is None else frame["strategy_id"].to_list())
+
+    @cached_property
     def numbers(self) -> dict[str, int]:
         """Counts that plot over time in the UI."""
         return {step.label: step.count for step in candidate_funnel(self.candidates, self.verdicts)}
@@ -128,8 +134,12 @@ class StudyOutcome:
         """Whether nothing judged so far was waived or made from a generated market."""
         return all(r.admissible for records in self.records.values() for r in records)
 
-    def board(self, pages: Sequence[tuple[str, str]] = ()) -> Board:
-        """The gate board's content. `pages` are title and file of the pages that lie beside it."""
+    def board(
+        self, pages: Sequence[tuple[str, str]] = (), links: Mapping[str, str] | None = None
+    ) -> Board:
+        """The gate board's content. `pages` are title and file of the pages that lie beside it,
+        `links` the pages of single candidates.
+        """
         tested = self.candidates.filter(pl.col("p").is_not_null())
         return Board(
             self.study.name,
@@ -146,6 +156,7 @@ class StudyOutcome:
             tuple(pages),
             self.refused,
             self._proofs(),
+            links or {},
         )
 
     def _proofs(self) -> tuple[tuple[str, str], ...]:

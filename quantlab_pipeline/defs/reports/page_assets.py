@@ -6,11 +6,18 @@ from typing import Any
 import dagster as dg
 
 from quantlab_pipeline.defs.factory import asset_key, group_of
-from quantlab_pipeline.defs.jobs import CANDIDATE_PAGES, EVENT_PAGE, FEATURE_PAGE, PIT1_PAGE
+from quantlab_pipeline.defs.jobs import (
+    CANDIDATE_PAGES,
+    EVENT_PAGE,
+    FEATURE_PAGE,
+    PIT1_PAGE,
+    STRATEGY_PAGES,
+)
 from quantlab_pipeline.defs.partitions import studies_of
 from quantlab_pipeline.defs.reports.candidate_pages import CANDIDATES
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
 from quantlab_pipeline.defs.reports.pages import EVENTS, FEATURES, PIT1
+from quantlab_pipeline.defs.reports.strategy_pages import STRATEGIES
 from quantlab_pipeline.defs.reports.study_page import StudyPage, write_page
 from quantlab_pipeline.defs.resources import LakesResource, utc_now
 from quantlab_pipeline.research.market_data.spec import MarketSpec
@@ -25,6 +32,8 @@ DESCRIPTIONS = {
     "first row, the input it saw through, how far, and what to do. Gated by none.",
     CANDIDATE_PAGES: "A page for every survivor of V1 and every nearest miss, and one that ranks "
     "them: path, daily P&L, slices, costs, capacity, what a pass would need. Gated by none.",
+    STRATEGY_PAGES: "A tear sheet for every strategy that was executed, and one that lists them: "
+    "equity, falls, trades on price, costs, stresses, assumptions, risk. Gated by none.",
 }
 
 
@@ -33,6 +42,8 @@ def page_assets(market: MarketSpec) -> list[dg.AssetsDefinition]:
     quality = dg.AssetDep(asset_key(market, EVENTS.table))
     every_day = dg.AllPartitionMapping()
     features = dg.AssetDep(asset_key(market, FEATURES.table), partition_mapping=every_day)
+    tables = (CANDIDATES.table, STRATEGIES.table, "stress_results", "portfolio")
+    executed = [dg.AssetDep(asset_key(market, name)) for name in tables]
     return [
         _page_asset(market, EVENT_PAGE, EVENTS, quality),
         _page_asset(market, FEATURE_PAGE, FEATURES, features),
@@ -40,17 +51,18 @@ def page_assets(market: MarketSpec) -> list[dg.AssetsDefinition]:
         _page_asset(
             market, CANDIDATE_PAGES, CANDIDATES, dg.AssetDep(asset_key(market, CANDIDATES.table))
         ),
+        _page_asset(market, STRATEGY_PAGES, STRATEGIES, *executed),
     ]
 
 
 def _page_asset(
-    market: MarketSpec, name: str, page: StudyPage, upstream: dg.AssetDep
+    market: MarketSpec, name: str, page: StudyPage, *upstream: dg.AssetDep
 ) -> dg.AssetsDefinition:
     @dg.asset(
         key=asset_key(market, name),
         group_name=group_of(market, "reports"),
         description=DESCRIPTIONS[name],
-        deps=[upstream],
+        deps=upstream,
         partitions_def=studies_of(market),
         kinds={"html"},
     )

@@ -1,7 +1,7 @@
 """A study's pages, composed from its lake: which there are, and what each is made from.
 
 What a page says is the reports' own matter, when it may stand `study_page`'s. The pages of single
-candidates stand in `candidate_pages`.
+candidates stand in `candidate_pages`, the tear sheets of strategies in `strategy_pages`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from quantlab_pipeline.defs.reports.candidate_pages import CANDIDATES
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome
 from quantlab_pipeline.defs.reports.pit import PAGE as PIT1_FILE
 from quantlab_pipeline.defs.reports.pit import verdicts_page
+from quantlab_pipeline.defs.reports.strategy_pages import STRATEGIES
 from quantlab_pipeline.defs.reports.study_page import StudyPage
 from quantlab_pipeline.reports import event_page, feature_page
 from quantlab_pipeline.reports.event_data import EventFacts
@@ -146,5 +147,5 @@ PIT1 = StudyPage(
     _pit1_source,
     _pit1_text,
 )
-PAGES = (EVENTS, FEATURES, PIT1, CANDIDATES)
+PAGES = (EVENTS, FEATURES, PIT1, CANDIDATES, STRATEGIES)
 """The pages of a study, in the order in which they are linked."""
