@@ -201,7 +201,8 @@ def bars(values: Sequence[float | None]) -> list[Markup]:
         kind = "less" if value < 0 else "more"
         # Numbers of ours alone.
         return Markup(  # noqa: S704
-            f'<svg class="level" viewBox="0 0 {BAR_WIDTH} {BAR_HEIGHT}" role="img" '
+            f'<svg class="level" viewBox="0 0 {BAR_WIDTH} {BAR_HEIGHT}" '
+            f'preserveAspectRatio="none" role="img" '
             f'aria-label="{value:+.2f}"><rect class="{kind}" x="{coordinate(left)}" y="3" '
             f'width="{coordinate(max(right - left, 0.8))}" height="8"/><line class="axis" '
             f'x1="{coordinate(across(0.0))}" y1="0" x2="{coordinate(across(0.0))}" '

@@ -61,11 +61,15 @@ def earned(page: StrategyPage) -> str:
         return "It never traded: its rule gave no entry before the holdout."
     if not row["n_trades"]:
         return f"It never traded: none of its {row['n_intents']:,} entries became a trade."
-    whole = next((fall for fall in page.falls if fall.over == "all"), None)
-    if whole is None or page.daily is None:
-        return f"Executed before the holdout, {_worst_of(row)}: {_a_trade(page.falls[0])}."
+    executed = f"Executed before the holdout, {_worst_of(row)}: {_a_trade(page.falls[0])}."
+    if page.daily is None:
+        return executed
     days, net = page.daily.days, page.daily.net_bps
-    told = f"Over {len(days):,} days: {_a_trade(whole)}, {bps(math.fsum(net) / len(net))} a day"
+    a_day = f"{bps(math.fsum(net) / len(net))} a day"
+    whole = next((fall for fall in page.falls if fall.over == "all"), None)
+    if whole is None:
+        return f"{executed} Backtested over {len(days):,} days: {a_day} on its capital."
+    told = f"Over {len(days):,} days: {_a_trade(whole)}, {a_day}"
     held = next((fall for fall in page.falls if fall.over == "holdout"), None)
     if held is None:
         return f"{told} on its capital. It closed no trade in the holdout."
@@ -78,7 +82,7 @@ def stopped(page: StrategyPage) -> str:
     if gate is None:
         waived = [g.value for g in JUDGES if page.outcomes[g] is Outcome.WAIVED]
         if waived:
-            return f"No gate stopped it, but {' and '.join(waived)} only by a person's waiver."
+            return f"No gate stopped it, but {_together(waived)} only by a person's waiver."
         return "It passed B, S and P."
     before = [g for g in JUDGES[: JUDGES.index(gate)] if page.outcomes[g] in ADMITTED]
     passed = "".join(f"{g.value} {_admitted(page.outcomes[g])}; " for g in before)
@@ -97,7 +101,8 @@ def admissible(page: StrategyPage) -> tuple[bool, str]:
     if facts.synthetic:
         why.append("its market is generated")
     if facts.waived:
-        why.append(f"{' and '.join(facts.waived)} was waived")
+        verb = "was" if len(facts.waived) == 1 else "were"
+        why.append(f"{_together(facts.waived)} {verb} waived")
     if page.stopped_by is not None:
         why.append(f"it did not pass {page.stopped_by.value}")
     if not why and not page.row["admissible"]:
@@ -231,6 +236,11 @@ def _a_trade(fall: Fall) -> str:
     )
     trades = "trade" if fall.n_trades == 1 else "trades"
     return f"{bps(parts['net'])} a trade net{paper} over {fall.n_trades:,} {trades}"
+
+
+def _together(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _admitted(outcome: Outcome | None) -> str:

@@ -34,7 +34,8 @@ def test_artifacts_say_where_the_chain_stopped(smoke: tuple[Path, StudyRun]) -> 
     assert {"events.parquet", "features_pt.parquet", "labels_fwd.parquet"} <= names
     assert {"phase2_candidates.csv", "phase2_candidates.parquet", "gate_board.html"} <= names
     assert {"candidate_studies.parquet", "candidates.html", "candidates"} <= names
-    assert not {"bridge_results.csv", "blueprints.jsonl", "backtest_returns.parquet"} & names
+    unreached = {"bridge_results.csv", "blueprints.jsonl", "backtest_returns.parquet"}
+    assert not {*unreached, "strategies.html"} & names
     report = json.loads((run.artifacts / "portfolio_report.json").read_text(encoding="utf-8"))
     assert report["portfolio"] is None
     assert report["reason"] == "not reached: V1 did not pass"

@@ -151,6 +151,26 @@ def test_why_explains_the_best_reject(ran: Ran, waived: Said, quantlab: Command)
     assert f"candidates/{tested['candidate_id'][0]}.html" in said.out
 
 
+def test_why_tells_what_execution_left_of_a_strategy(
+    ran: Ran, waived: Said, quantlab: Command
+) -> None:
+    folder = Path(ran.summary["artifacts"])
+    results = pl.read_csv(folder / "bridge_results.csv")
+    for row in results.iter_rows(named=True):
+        said = " ".join(quantlab("why", row["strategy_id"], *ran.places).out.split())
+        assert f"net {row['net_bps']:+.1f} bps a trade ({row['n_trades']:,} trades" in said
+        assert "Carries " in said
+        assert f"strategies/{row['strategy_id']}.html" in said
+    artifact = quantlab("why", "strategies.html", *ran.places).out
+    assert "bridge_results" in artifact
+    unexecuted = pl.read_csv(folder / "phase2_candidates.csv").filter(
+        ~pl.col("candidate_id").is_in(results["candidate_id"].implode())
+    )
+    other = quantlab("why", unexecuted["candidate_id"][0], *ran.places).out
+    assert "Executed " not in other
+    assert "strategies/" not in other
+
+
 def test_why_takes_a_prefix_another_item_or_an_artifact(
     ran: Ran, waived: Said, quantlab: Command
 ) -> None:

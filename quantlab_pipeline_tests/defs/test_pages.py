@@ -15,6 +15,8 @@ from quantlab_pipeline.defs.reports.artifacts import write_artifacts
 from quantlab_pipeline.defs.reports.candidate_pages import CANDIDATES, FOLDER, page_path
 from quantlab_pipeline.defs.reports.outcome import StudyOutcome, study_outcome
 from quantlab_pipeline.defs.reports.pages import EVENTS, FEATURES, PAGES
+from quantlab_pipeline.defs.reports.strategy_pages import FOLDER as SHEETS
+from quantlab_pipeline.defs.reports.strategy_pages import STRATEGIES, sheet_path
 from quantlab_pipeline.defs.reports.study_page import write_page
 from quantlab_pipeline.defs.resources import utc_now
 from quantlab_pipeline_tests.defs.builders import FIRST, NAME, World, failures
@@ -160,6 +162,68 @@ def test_candidates_pages_go_with_their_table_and_come_back_with_it(
     assert result.success, failures(result)
     assert list((folder / FOLDER).iterdir())
     assert manifest.is_file()
+
+
+def test_every_executed_strategy_has_a_tear_sheet_that_its_pages_lead_to(boarded: World) -> None:
+    folder, outcome = folder_of(boarded), outcome_of(boarded)
+    results = outcome.table("bridge_results")
+    assert results is not None
+    assert results.height
+    names = results["strategy_id"].to_list()
+    assert {path.name for path in (folder / SHEETS).iterdir()} == {f"{n}.html" for n in names}
+    listed = (folder / STRATEGIES.file).read_text(encoding="utf-8")
+    opens_alone(listed)
+    board = (folder / "gate_board.html").read_text(encoding="utf-8")
+    for row in results.iter_rows(named=True):
+        name = row["strategy_id"]
+        assert f'href="{sheet_path(name)}"' in listed
+        assert f'href="{sheet_path(name)}"' in board
+        candidate = (folder / page_path(name)).read_text(encoding="utf-8")
+        assert f'href="../{sheet_path(name)}"' in candidate
+        sheet = (folder / sheet_path(name)).read_text(encoding="utf-8")
+        opens_alone(sheet)
+        assert f'href="../{page_path(name)}"' in sheet
+        assert row["records_head"] in sheet
+        assert outcome.lake.fingerprint("bridge_results", NAME) in sheet
+        assert "its market is generated" in sheet
+        assert "was waived" in sheet or "were waived" in sheet
+
+
+def test_tear_sheets_go_with_the_bridge_and_candidates_forget_them(
+    boarded: World, tmp_path: Path
+) -> None:
+    world = boarded.copy(tmp_path / "world")
+    folder, outcome = folder_of(world), outcome_of(world)
+    (name, *_) = sorted(outcome.executed)
+    stranger = folder / SHEETS / "not.executed.any.more.html"
+    stranger.write_text("a page of an older run", encoding="utf-8")
+    sheet = folder / sheet_path(name)
+    stamp = sheet.stat().st_mtime_ns
+    assert write_page(outcome, STRATEGIES, folder) == folder / STRATEGIES.file
+    assert not stranger.exists()
+    assert sheet.stat().st_mtime_ns == stamp, "a current one is left alone"
+    manifest = world.data / "lake" / NAME / "manifests" / "bridge_results" / f"study={NAME}.json"
+    manifest.unlink()
+    board = write_artifacts(outcome_of(world), folder, "a run").read_text(encoding="utf-8")
+    assert not (folder / STRATEGIES.file).exists()
+    assert not list((folder / SHEETS).iterdir())
+    assert SHEETS not in board
+    candidate = (folder / page_path(name)).read_text(encoding="utf-8")
+    assert SHEETS not in candidate
+
+
+def test_a_tear_sheet_without_the_tables_of_later_stages_says_so(
+    boarded: World, tmp_path: Path
+) -> None:
+    world = boarded.copy(tmp_path / "world")
+    manifests = world.data / "lake" / NAME / "manifests"
+    (manifests / "blueprints" / f"study={NAME}.json").unlink()
+    outcome = outcome_of(world)
+    (name, *_) = sorted(outcome.executed)
+    write_page(outcome, STRATEGIES, tmp_path)
+    text = (tmp_path / sheet_path(name)).read_text(encoding="utf-8")
+    opens_alone(text)
+    assert "It was not backtested" in text
 
 
 def test_a_missing_holdout_day_costs_no_page(boarded: World, tmp_path: Path) -> None:

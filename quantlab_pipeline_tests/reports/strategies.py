@@ -88,7 +88,7 @@ def planted(n_days: int, every_min: int, drift_bps: float = 40.0, step_s: int = 
         moves[t + 2 : t + 32] += drift_bps / 30 / 1e4
     close = 50_000 * np.exp(np.cumsum(moves))
     bars = bars_of(close)
-    stamps = [START + timedelta(hours=8 * i) for i in range(1, 3 * n_days)]
+    stamps = [START + timedelta(hours=8 * i, minutes=30) for i in range(1, 3 * n_days)]
     quotes = None
     if step_s:
         mid = np.interp(np.arange(0, n * 60, step_s), np.arange(1, n + 1) * 60.0, close)
