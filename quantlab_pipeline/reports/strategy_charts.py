@@ -6,7 +6,8 @@ how a line is drawn is `charts`' matter. A chart without points is empty, and it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from markupsafe import Markup, escape
@@ -47,6 +48,10 @@ from quantlab_pipeline.simulation.trades import MARKOUTS_S
 WIDE = 780
 NAME_ROOM = 62
 """Pixels right of the last day, for the lines' names."""
+UNMOVED = "hold_x1"
+"""The scenario on bars that moves nothing: what its neighbours are compared with."""
+RULES_OWN = ("hold", "delay")
+"""Parameters of the rule itself, before those of its event."""
 SPARK_WIDTH, SPARK_HEIGHT = 132, 30
 BAR_WIDTH, BAR_HEIGHT = 190, 14
 KINDS = {"taker": "", "touch": "second", "queue": "thin", "penetration": "thin dash"}
@@ -269,26 +274,53 @@ def markout_chart(executions: Sequence[Row]) -> Markup:
     )
 
 
-def neighbour_chart(rows: Sequence[Row]) -> Markup:
-    """Mean net at multiples of the holding time, in sample and in the holdout."""
-    points: dict[str, list[tuple[float, float]]] = {"in sample": [], "holdout": []}
+def neighbour_charts(rows: Sequence[Row]) -> list[tuple[str, Markup]]:
+    """(parameter, chart) of each parameter of the rule that was moved: net beside its neighbours.
+
+    `rows` are those on bars; the unmoved rule is on every chart.
+    """
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for r in rows:
-        _, held, multiple = r["scenario"].partition("hold_x")
-        if held and r["net_bps"] is not None:
+        parameter, at = _moved(r)
+        if parameter and at is not None and r["net_bps"] is not None:
             name = "holdout" if r["segment"] == "holdout" else "in sample"
-            points[name].append((float(multiple), r["net_bps"]))
+            found.setdefault(parameter, {}).setdefault(name, []).append((at, r["net_bps"]))
+    unmoved = [r for r in rows if r["scenario"] == UNMOVED and r["net_bps"] is not None]
+    drawn = []
+    for parameter in sorted(found, key=lambda p: (p not in RULES_OWN, p)):
+        segments = found[parameter]
+        for r in unmoved:
+            name = "holdout" if r["segment"] == "holdout" else "in sample"
+            at = 0.0 if parameter == "delay" else 1.0
+            segments.setdefault(name, []).append((at, r["net_bps"]))
+        drawn.append((parameter, _neighbours(parameter, segments)))
+    return [(name, chart) for name, chart in drawn if chart]
+
+
+def _neighbours(parameter: str, segments: Mapping[str, list[tuple[float, float]]]) -> Markup:
     lines = [
-        Line(name, sorted(found), "second" if name == "holdout" else "")
-        for name, found in points.items()
-        if len(found) > 1
+        Line(name, sorted(segments[name]), kind)
+        for name, kind in (("in sample", ""), ("holdout", "second"))
+        if len(segments.get(name, ())) > 1
     ]
     ticks = sorted({x for line in lines for x, _ in line.points})
+    late = parameter == "delay"
     return line_chart(
         lines,
-        "Net per trade by holding time, on bars",
-        ("multiple of the holding time", "net bps"),
-        x_ticks=[(x, f"×{x:g}") for x in ticks],
+        f"Net per trade as {parameter} is moved, on bars",
+        ("minutes late" if late else "multiple of its value", "net bps"),
+        x_ticks=[(x, f"{x:g}" if late else f"×{x:g}") for x in ticks],
     )
+
+
+def _moved(row: Row) -> tuple[str | None, float | None]:
+    """The parameter that a neighbour moves, and to what: a multiple, or minutes of delay."""
+    scenario = row["scenario"]
+    if scenario == UNMOVED:
+        return None, None
+    parameter = row.get("parameter") or ("hold" if scenario.startswith("hold_x") else None)
+    size = re.search(r"(?:[_ ]x|late_)([\d.]+)(?:min)?$", scenario)
+    return parameter, None if size is None else float(size[1])
 
 
 def _by_rule(rows: Sequence[tuple[str, float, float]]) -> list[Line]:

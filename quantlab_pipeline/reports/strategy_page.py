@@ -64,8 +64,17 @@ RISK_FIGURES = (
     ("day_p5_bps", "day, 5 % worst", "bps of capital"),
     ("day_worst_1pct_bps", "day, mean of the worst 1 %", "bps of capital; at least one day"),
     ("mc_paths", "paths", "resampled in blocks"),
+    ("legacy_sharpe_252", "Sharpe, legacy", "on a year of 252 days"),
+    ("legacy_sortino_losses", "Sortino, legacy", "mean gain over the deviation of losing days"),
+    ("legacy_drawdown_of_peak", "deepest fall, legacy", "as a share of the peak"),
 )
-"""Columns of `backtest_risk`: name, words, what it is."""
+"""Columns of `backtest_risk`: name, words, what it is. Those that a table lacks are left out."""
+ERRORS = {
+    "sharpe_p5": "sharpe_p5_error",
+    "max_drawdown_p95_bps": "max_drawdown_p95_error_bps",
+    "profit_factor_p5": "profit_factor_p5_error",
+}
+"""Columns with the standard error of a resampled figure."""
 SEGMENT_WORDS = {"in_sample": "in sample", "holdout": "holdout", "both": "both"}
 
 
@@ -128,7 +137,9 @@ def render_strategy_page(page: StrategyPage, made_from: str = "") -> str:
         markouts=charts.markout_chart(page.executions),
         stress=_stress(page, "executed"),
         neighbours=_stress(page, "bars"),
-        by_hold=charts.neighbour_chart([r for r in page.stress if r["model"] == "bars"]),
+        neighbour_charts=charts.neighbour_charts([r for r in page.stress if r["model"] == "bars"]),
+        noted=any(r.get("note") for r in page.stress if r["model"] == "bars"),
+        known=story.what_to_know(page.row),
         assumptions=_assumptions(page),
         dearest=story.dearest_assumption(page.assumptions),
         segments=[SEGMENT_WORDS.get(r["segment"], r["segment"]) for r in _risk_rows(page)],
@@ -188,10 +199,11 @@ def _headline(page: StrategyPage) -> list[tuple[str, str, str]]:
         figures.append((format_number(whole["sharpe"]), "Sharpe a year, all days", says))
         says = f"5 % worst {format_number(whole['max_drawdown_p95_bps'])}"
         figures.append((format_number(whole["max_drawdown_bps"]), "deepest fall, bps", says))
-    figures.append(
-        (format_number(row["capacity_usd"]), "USD a trade earn most", "square-root impact")
-    )
-    score = "t of net times fill rate, bridge"
+    low, high = row.get("capacity_low_usd"), row.get("capacity_high_usd")
+    known = low is not None and high is not None
+    says = f"95 %: {format_number(low)} to {format_number(high)}" if known else "square-root impact"
+    figures.append((format_number(row["capacity_usd"]), "USD a trade earn most", says))
+    score = "of the bridge: what ranks strategies"
     figures.append((format_number(row["executed_score"]), "executed score", score))
     if page.weight is not None:
         figures.append((f"{100 * page.weight:.1f} %", "of the book", "after the last rebalance"))
@@ -276,7 +288,7 @@ def _extremes(page: StrategyPage) -> list[tuple[str, list[Row]]]:
 def _executions(page: StrategyPage) -> list[tuple[Row, str, Markup, bool]]:
     """Each way, told, with its bar, and whether it is the worst of the judged ones."""
     ordered = sorted(page.executions, key=_way_order)
-    worst = story.worst_way(ordered)
+    worst = story.worst_way(page.row, ordered)
     pictures = charts.bars([r["net_bps"] for r in ordered])
     name = None if worst is None else worst["way"]
     return [
@@ -311,6 +323,7 @@ def _stress(page: StrategyPage, model: str) -> list[dict[str, Any]]:
             {
                 "name": story.scenario_words(name),
                 "judged": name in judged,
+                "note": next((r["note"] for r in mine if r is not None and r.get("note")), ""),
                 "cells": list(zip(mine, pictures[2 * k : 2 * k + 2], strict=True)),
             }
         )
@@ -347,7 +360,9 @@ def _risk(page: StrategyPage) -> list[RiskLine]:
     rows = _risk_rows(page)
     reasons = [json.loads(r["reasons"] or "{}") for r in rows]
     lines = []
-    for column, name, says in RISK_FIGURES if rows else ():
+    for column, name, says in RISK_FIGURES:
+        if not any(column in row for row in rows):
+            continue
         values = []
         for row, why in zip(rows, reasons, strict=True):
             value = row.get(column)
@@ -355,7 +370,9 @@ def _risk(page: StrategyPage) -> list[RiskLine]:
                 code = why.get(column)
                 values.append(f"– {story.why_missing(code)}" if code else "–")
             else:
-                values.append(format_number(value))
+                error = row.get(ERRORS.get(column, ""))
+                given = "" if error is None else f" ± {format_number(error)}"
+                values.append(format_number(value) + given)
         lines.append(RiskLine(name, says, values))
     return lines
 

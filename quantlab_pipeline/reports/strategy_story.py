@@ -22,11 +22,11 @@ from quantlab_pipeline.reports.strategy_figures import NAMES, Row, waterfall
 
 ENTRIES = {
     "taker": "taker",
-    "touch": "passive, filled at a touch",
-    "queue": "passive, behind the queue",
-    "penetration": "passive, filled once traded through",
+    "touch": "passive (touch)",
+    "queue": "passive (queue)",
+    "penetration": "passive (penetration)",
 }
-"""How entries of each rule meet the book."""
+"""How entries of each rule meet the book, from the kindest to resting orders on."""
 
 ASKED = {
     Gate.B: "executed at quotes, late, with fees and funding",
@@ -41,6 +41,8 @@ MEANINGS = {
     "NO_DAYS": "no days",
     "NO_TRADES": "no trades",
     "NO_LOSING_TRADE": "no trade lost",
+    "NO_DRAWDOWN": "it never fell",
+    "NOT_RECOVERED": "not yet",
 }
 """Reasons of missing figures in words; one that is not here is shown as it is."""
 
@@ -170,7 +172,7 @@ def in_short(row: Row, executions: Sequence[Row], floor_usd: float) -> list[str]
             f"({row['n_trades']:,} trades, {_worst_of(row)})."
         )
     ]
-    told += _ways(executions)
+    told += _ways(row, executions)
     told.append(f"Carries   {_capacity(row, floor_usd)}")
     return told
 
@@ -194,15 +196,21 @@ def bracket(executions: Sequence[Row]) -> list[Row]:
     ]
 
 
-def worst_way(executions: Sequence[Row]) -> Row | None:
-    """The judged way with the lowest mean net; None where none has trades."""
+def worst_way(row: Row, executions: Sequence[Row]) -> Row | None:
+    """The way that the bridge's `row` names as the worst, else the judged one that earns least.
+
+    None where none has trades.
+    """
+    named = next((r for r in executions if r["way"] == row.get("worst_way")), None)
+    if named is not None:
+        return named
     known = [r for r in executions if r["judged"] and r["net_bps"] is not None]
     return min(known, key=lambda r: (r["net_bps"], r["way"])) if known else None
 
 
-def _ways(executions: Sequence[Row]) -> list[str]:
+def _ways(row: Row, executions: Sequence[Row]) -> list[str]:
     told = []
-    worst = worst_way(executions)
+    worst = worst_way(row, executions)
     if worst is not None:
         judged = sum(r["judged"] for r in executions)
         told.append(f"Worst way {way_of(worst)}: {bps(worst['net_bps'])}, of {judged} judged.")
@@ -216,15 +224,45 @@ def _ways(executions: Sequence[Row]) -> list[str]:
 def _capacity(row: Row, floor_usd: float) -> str:
     if row["capacity_usd"] is None:
         return "unknown: no volatility or volume is known at its decisions."
-    enough = "" if row["capacity_usd"] >= floor_usd else "; too little for"
-    joined = enough or "; enough for"
-    return f"{row['capacity_usd']:,.0f} USD a trade earn most{joined} B's {floor_usd:,.0f}."
+    enough = "enough" if row["capacity_usd"] >= floor_usd else "too little"
+    low, high = row.get("capacity_low_usd"), row.get("capacity_high_usd")
+    within = "" if low is None or high is None else f" (95 %: {low:,.0f} to {high:,.0f})"
+    best = f"{row['capacity_usd']:,.0f} USD a trade earn most{within}"
+    return f"{best}; {enough} for B's {floor_usd:,.0f}."
+
+
+def what_to_know(row: Row) -> list[str]:
+    """What else the bridge measured of its ways, a sentence each; empty where it did not."""
+    told = []
+    multiple, stressed = row.get("break_even_cost_multiple"), row.get("stressed_net_bps")
+    if multiple is not None:
+        told.append(f"At {multiple:.2f} times its costs nothing is left.")
+    if stressed is not None:
+        told.append(f"With every moment a stressed one it earns {bps(stressed)} a trade.")
+    if row.get("bracket_width_bps") is not None:
+        width = row["bracket_width_bps"]
+        told.append(f"The passive rules lie {width:.1f} bps apart at one latency.")
+    if row.get("touch_optimistic"):
+        told.append(
+            "Fills at a touch flatter it: they mark out above zero after 5 s, those of the "
+            "bracket's worst do not."
+        )
+    if row.get("n_unknown_funding"):
+        told.append(
+            f"{row['n_unknown_funding']:,} trades were held across a settlement that is missing: "
+            "they have no result and count in no mean."
+        )
+    return told
 
 
 def _worst_of(row: Row) -> str:
-    """The worst latency, where the row names one."""
-    worst = row.get("worst_latency_s")
-    return "at its worst way" if worst is None else f"at its worst latency of {worst:g} s"
+    """The worst way, by what the row knows of it."""
+    seconds, entry = row.get("worst_latency_s"), row.get("entry")
+    if seconds is None:
+        return "at its worst way"
+    if entry is None:
+        return f"at its worst latency of {seconds:g} s"
+    return f"in its worst way ({ENTRIES.get(entry, entry)}, {seconds:g} s)"
 
 
 def _a_trade(fall: Fall) -> str:

@@ -227,6 +227,44 @@ def test_stresses_ways_and_assumptions_stand_with_their_figures(
     assert "do not add up to the last one" in render_strategy_page(page)
 
 
+def test_every_moved_parameter_has_its_chart_and_says_what_the_rule_was(
+    ran: Executed, page: StrategyPage
+) -> None:
+    hold = ran.tables.stress.filter(pl.col("scenario").str.starts_with("hold_x"))
+    moved = [
+        hold.filter(scenario="hold_x0.5").with_columns(
+            scenario=pl.lit(scenario), parameter=pl.lit(parameter), note=pl.lit(note)
+        )
+        for scenario, parameter, note in (
+            ("late_2min", "delay", "decided 2 min late"),
+            ("drop_z x0.9", "drop_z", "z below -2.7"),
+            ("drop_z x1.1", "drop_z", "NOT_EVALUABLE: no feature"),
+        )
+    ]
+    plain = ran.tables.stress.with_columns(
+        pl.lit(None, pl.String).alias("parameter"), pl.lit(None, pl.String).alias("note")
+    )
+    text = render_strategy_page(
+        sheet(ran, tables=replace(ran.tables, stress=pl.concat([plain, *moved])))
+    )
+    charts = re.findall(r"Net per trade as (\w+) is moved, on bars", text)
+    assert charts == ["delay", "hold", "drop_z"]
+    rows = opens_alone(text).rows
+    assert line(rows, "late 2min")[-1] == "decided 2 min late"
+    assert line(rows, "drop z ×1.1")[-1] == "NOT_EVALUABLE: no feature"
+    assert "the rule then" not in render_strategy_page(page)
+
+
+def test_figures_of_resampling_stand_with_their_error_where_it_is_known(ran: Executed) -> None:
+    risk = ran.tables.risk.with_columns(sharpe_p5=pl.lit(2.5), sharpe_p5_error=pl.lit(0.125))
+    rows = rows_of(sheet(ran, tables=replace(ran.tables, risk=risk)))
+    assert line(rows, "Sharpe, 5 % worst")[1] == "2.5 ± 0.125"
+    assert not [row for row in rows if "legacy" in row[0]]
+    legacy = risk.with_columns(legacy_sharpe_252=pl.lit(1.5))
+    rows = rows_of(sheet(ran, tables=replace(ran.tables, risk=legacy)))
+    assert line(rows, "Sharpe, legacy")[1:4] == ["1.5"] * 3
+
+
 def test_risk_stands_by_segment_and_a_missing_figure_says_why(
     ran: Executed, page: StrategyPage
 ) -> None:
@@ -234,7 +272,7 @@ def test_risk_stands_by_segment_and_a_missing_figure_says_why(
     both = ran.tables.risk.filter(strategy_id=NAME, segment="both").row(0, named=True)
     assert line(rows, "figure")[1:4] == ["in sample", "holdout", "both"]
     assert line(rows, "winning trades")[3] == f"{both['win_rate']:.3g}"
-    assert line(rows, "recovery")[1:4] == ["– not recovered"] * 3
+    assert line(rows, "recovery")[1:4] == ["– not yet"] * 3
     assert line(rows, "Sharpe, 5 % worst")[2] == "– fewer than 2 blocks"
     reasons = pl.lit(json.dumps({"sortino": "NO_LOSING_DAY"}))
     bent = ran.tables.risk.with_columns(

@@ -27,6 +27,7 @@ from quantlab_pipeline.reports.strategy_story import (
     stopped,
     trades_what,
     way_of,
+    what_to_know,
     why_missing,
     worst_way,
 )
@@ -152,7 +153,7 @@ def test_in_short_tells_costs_the_worst_way_the_bracket_and_capacity() -> None:
         "Executed  on paper +12.0, latency -0.5, spread -1.5, slippage -0.2, fees -8.0, funding "
         "+0.8: net +2.5 bps a trade (1,200 trades, at its worst latency of 5 s)."
     )
-    assert worst == "Worst way passive, behind the queue, 5 s: +1.2 bps, of 4 judged."
+    assert worst == "Worst way passive (queue), 5 s: +1.2 bps, of 4 judged."
     assert rules == "Bracket   taker +2.5 bps, queue +1.2 bps, penetration an unknown figure."
     assert carries == "Carries   12,500 USD a trade earn most; enough for B's 10,000."
     assert in_short(result(), [], 20_000.0)[1] == (
@@ -164,14 +165,34 @@ def test_in_short_tells_costs_the_worst_way_the_bracket_and_capacity() -> None:
     ]
 
 
+def test_what_the_bridge_measured_beside_its_worst_way_is_told_where_it_did() -> None:
+    assert what_to_know(result()) == []
+    told = what_to_know(
+        result(
+            break_even_cost_multiple=1.25, stressed_net_bps=-0.5, bracket_width_bps=3.0,
+            touch_optimistic=True, n_unknown_funding=2,
+        )
+    )  # fmt: skip
+    assert told[:3] == [
+        "At 1.25 times its costs nothing is left.",
+        "With every moment a stressed one it earns -0.5 bps a trade.",
+        "The passive rules lie 3.0 bps apart at one latency.",
+    ]
+    assert told[3].startswith("Fills at a touch flatter it")
+    assert told[4].startswith("2 trades were held across a settlement that is missing")
+    named = result(entry="queue", capacity_low_usd=9_000.0, capacity_high_usd=16_000.0)
+    short = in_short(named, [], 10_000.0)
+    assert "in its worst way (passive (queue), 5 s)" in short[0]
+    assert "(95 %: 9,000 to 16,000)" in short[1]
+
+
 def test_ways_are_told_in_words_and_the_worst_is_a_judged_one() -> None:
     assert [r["way"] for r in bracket(WAYS)] == ["taker_5s", "queue_5s", "penetration_5s"]
-    assert worst_way(WAYS) == WAYS[0]
-    assert worst_way(WAYS[3:]) is None
+    assert worst_way(result(), WAYS) == WAYS[0]
+    assert worst_way(result(), WAYS[3:]) is None
+    assert worst_way(result(worst_way="taker_1s"), WAYS) == WAYS[1]
     assert way_of(WAYS[4]) == "taker, 5 s, costs ×1.5"
-    assert way_of(way("touch", 1.0, 1.0, scenario="stressed")) == (
-        "passive, filled at a touch, 1 s, stressed"
-    )
+    assert way_of(way("touch", 1.0, 1.0, scenario="stressed")) == ("passive (touch), 1 s, stressed")
     assert way_of(way("new_rule", 1.0, 1.0)) == "new_rule, 1 s"
     assert scenario_words("costs_x2") == "costs ×2"
     assert scenario_words("base") == "as it is"
