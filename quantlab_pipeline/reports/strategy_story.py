@@ -7,6 +7,7 @@ figure that nobody has is told as missing, never as zero.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from quantlab_pipeline.core.verdicts import ADMITTED, Gate, Outcome
@@ -129,7 +130,7 @@ def scenario_words(name: str) -> str:
     """A stress's name in words."""
     if name == BASE:
         return "as it is"
-    return name.replace("_x", " ×").replace("_", " ")
+    return re.sub(r"[_ ]x(?=[\d.])", " ×", name).replace("_", " ")
 
 
 def why_missing(code: str) -> str:

@@ -248,7 +248,7 @@ def test_every_moved_parameter_has_its_chart_and_says_what_the_rule_was(
         sheet(ran, tables=replace(ran.tables, stress=pl.concat([plain, *moved])))
     )
     charts = re.findall(r"Net per trade as (\w+) is moved, on bars", text)
-    assert charts == ["delay", "hold", "drop_z"]
+    assert charts == ["delay", "hold", "drop_z"], "the rule, then its event"
     rows = opens_alone(text).rows
     assert line(rows, "late 2min")[-1] == "decided 2 min late"
     assert line(rows, "drop z ×1.1")[-1] == "NOT_EVALUABLE: no feature"
