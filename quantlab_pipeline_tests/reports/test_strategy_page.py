@@ -227,10 +227,11 @@ def test_stresses_ways_and_assumptions_stand_with_their_figures(
     assert "do not add up to the last one" in render_strategy_page(page)
 
 
-def test_every_moved_parameter_has_its_chart_and_says_what_the_rule_was(
-    ran: Executed, page: StrategyPage
-) -> None:
-    hold = ran.tables.stress.filter(pl.col("scenario").str.starts_with("hold_x"))
+def test_every_moved_parameter_has_its_chart_and_says_what_the_rule_was(ran: Executed) -> None:
+    whole = ran.tables.stress.drop("parameter", "note", strict=False)
+    executed = whole.filter(pl.col("model") == "executed")
+    hold = whole.filter(pl.col("scenario").str.starts_with("hold_x"))
+    plain = pl.concat([executed, hold])
     moved = [
         hold.filter(scenario="hold_x0.5").with_columns(
             scenario=pl.lit(scenario), parameter=pl.lit(parameter), note=pl.lit(note)
@@ -241,22 +242,21 @@ def test_every_moved_parameter_has_its_chart_and_says_what_the_rule_was(
             ("drop_z x1.1", "drop_z", "NOT_EVALUABLE: no feature"),
         )
     ]
-    plain = ran.tables.stress.with_columns(
-        pl.lit(None, pl.String).alias("parameter"), pl.lit(None, pl.String).alias("note")
-    )
-    text = render_strategy_page(
-        sheet(ran, tables=replace(ran.tables, stress=pl.concat([plain, *moved])))
-    )
+    told = pl.concat([plain, *moved], how="diagonal")
+    text = render_strategy_page(sheet(ran, tables=replace(ran.tables, stress=told)))
     charts = re.findall(r"Net per trade as (\w+) is moved, on bars", text)
     assert charts == ["delay", "hold", "drop_z"], "the rule, then its event"
     rows = opens_alone(text).rows
     assert line(rows, "late 2min")[-1] == "decided 2 min late"
     assert line(rows, "drop z ×1.1")[-1] == "NOT_EVALUABLE: no feature"
-    assert "the rule then" not in render_strategy_page(page)
+    untold = render_strategy_page(sheet(ran, tables=replace(ran.tables, stress=plain)))
+    assert "the rule then" not in untold
 
 
 def test_figures_of_resampling_stand_with_their_error_where_it_is_known(ran: Executed) -> None:
-    risk = ran.tables.risk.with_columns(sharpe_p5=pl.lit(2.5), sharpe_p5_error=pl.lit(0.125))
+    names = [c for c in ran.tables.risk.columns if c.startswith("legacy")]
+    plain = ran.tables.risk.drop(names)
+    risk = plain.with_columns(sharpe_p5=pl.lit(2.5), sharpe_p5_error=pl.lit(0.125))
     rows = rows_of(sheet(ran, tables=replace(ran.tables, risk=risk)))
     assert line(rows, "Sharpe, 5 % worst")[1] == "2.5 ± 0.125"
     assert not [row for row in rows if "legacy" in row[0]]
@@ -272,14 +272,17 @@ def test_risk_stands_by_segment_and_a_missing_figure_says_why(
     both = ran.tables.risk.filter(strategy_id=NAME, segment="both").row(0, named=True)
     assert line(rows, "figure")[1:4] == ["in sample", "holdout", "both"]
     assert line(rows, "winning trades")[3] == f"{both['win_rate']:.3g}"
-    assert line(rows, "recovery")[1:4] == ["– not yet"] * 3
-    assert line(rows, "Sharpe, 5 % worst")[2] == "– fewer than 2 blocks"
-    reasons = pl.lit(json.dumps({"sortino": "NO_LOSING_DAY"}))
-    bent = ran.tables.risk.with_columns(
-        sortino=pl.lit(None, dtype=pl.Float64), reasons=reasons, sharpe_p5=pl.lit(None, pl.Float64)
-    )
+    why = {
+        "sortino": "NO_LOSING_DAY",
+        "time_to_recovery_days": "NOT_RECOVERED",
+        "profit_factor_p5": "FEWER_THAN_2_BLOCKS",
+    }
+    gone = [pl.lit(None, pl.Float64).alias(name) for name in (*why, "sharpe_p5")]
+    bent = ran.tables.risk.with_columns(*gone, reasons=pl.lit(json.dumps(why)))
     rows = rows_of(sheet(ran, tables=replace(ran.tables, risk=bent)))
     assert line(rows, "Sortino")[1:4] == ["– no day lost"] * 3
+    assert line(rows, "recovery")[1:4] == ["– not yet"] * 3
+    assert line(rows, "profit factor, 5 % worst")[1:4] == ["– fewer than 2 blocks"] * 3
     assert line(rows, "Sharpe, 5 % worst")[1:4] == ["–"] * 3
 
 
