@@ -50,6 +50,7 @@ NAME_ROOM = 62
 """Pixels right of the last day, for the lines' names."""
 UNMOVED = "hold_x1"
 """The scenario on bars that moves nothing: what its neighbours are compared with."""
+MOST_TICKS = 5
 RULES_OWN = ("hold", "delay")
 """Parameters of the rule itself, before those of its event."""
 SPARK_WIDTH, SPARK_HEIGHT = 132, 30
@@ -241,6 +242,8 @@ def cost_chart(executions: Sequence[Row]) -> Markup:
     slowest = {e: max(s for rule, s in swept if rule == e) for e, _ in swept}
     lines = _by_rule([(e, m, net) for e, s, m, net in rows if slowest.get(e) == s])
     ticks = sorted({x for line in lines for x, _ in line.points})
+    if len(ticks) > MOST_TICKS:
+        ticks = [x for x in ticks if x.is_integer()]
     return line_chart(
         lines,
         "Net per trade as costs are multiplied",

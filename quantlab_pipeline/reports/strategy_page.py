@@ -105,6 +105,9 @@ class RiskLine(NamedTuple):
 def render_strategy_page(page: StrategyPage, made_from: str = "") -> str:
     """The page as text; the same page gives the same bytes. `made_from` names its inputs."""
     chart, views = _prices(page)
+    executed = [r for r in page.stress if r["model"] == "executed"]
+    swept = [r for r in page.executions if not _is_plain(r)]
+    on_bars = [r for r in page.stress if r["model"] == "bars"]
     return render(
         TEMPLATE,
         made_from=made_from,
@@ -131,14 +134,20 @@ def render_strategy_page(page: StrategyPage, made_from: str = "") -> str:
         prices=chart,
         views=views,
         extremes=_extremes(page),
-        executions=_executions(page),
+        ways=[
+            ("", _executions(page, [r for r in page.executions if _is_plain(r)])),
+            ("Dearer costs and stress", _executions(page, swept)),
+        ],
         by_latency=charts.latency_chart(page.executions),
         by_cost=charts.cost_chart(page.executions),
         markouts=charts.markout_chart(page.executions),
-        stress=_stress(page, "executed"),
-        neighbours=_stress(page, "bars"),
-        neighbour_charts=charts.neighbour_charts([r for r in page.stress if r["model"] == "bars"]),
-        noted=any(r.get("note") for r in page.stress if r["model"] == "bars"),
+        stress=[
+            (told, _stress([r for r in executed if r["judged"] is judged]))
+            for told, judged in (("must be survived", True), ("told beside them", False))
+        ],
+        neighbours=_stress(on_bars),
+        neighbour_charts=charts.neighbour_charts(on_bars),
+        noted=any(r.get("note") for r in on_bars),
         known=story.what_to_know(page.row),
         assumptions=_assumptions(page),
         dearest=story.dearest_assumption(page.assumptions),
@@ -285,16 +294,21 @@ def _extremes(page: StrategyPage) -> list[tuple[str, list[Row]]]:
     return [(name, list(rows.iter_rows(named=True))) for name, rows in lists if rows.height]
 
 
-def _executions(page: StrategyPage) -> list[tuple[Row, str, Markup, bool]]:
+def _executions(page: StrategyPage, rows: Sequence[Row]) -> list[tuple[Row, str, Markup, bool]]:
     """Each way, told, with its bar, and whether it is the worst of the judged ones."""
-    ordered = sorted(page.executions, key=_way_order)
-    worst = story.worst_way(page.row, ordered)
+    ordered = sorted(rows, key=_way_order)
+    worst = story.worst_way(page.row, page.executions)
     pictures = charts.bars([r["net_bps"] for r in ordered])
     name = None if worst is None else worst["way"]
     return [
         (r, story.way_of(r), bar, r["way"] == name)
         for r, bar in zip(ordered, pictures, strict=True)
     ]
+
+
+def _is_plain(row: Row) -> bool:
+    """Whether a way is judged or as it is: what the bracket is made of."""
+    return bool(row["judged"]) or row["scenario"] == "as_is"
 
 
 def _way_order(row: Row) -> tuple[bool, int, float, float, str]:
@@ -305,13 +319,9 @@ def _way_order(row: Row) -> tuple[bool, int, float, float, str]:
     return (not row["judged"], rule, row["latency_s"], *scenario)
 
 
-def _stress(page: StrategyPage, model: str) -> list[dict[str, Any]]:
-    """A line for each scenario of a model, in sample and in the holdout, with bars on one scale."""
-    rows = [r for r in page.stress if r["model"] == model]
-    judged = {r["scenario"] for r in rows if r["judged"]}
-    names = sorted(
-        {r["scenario"] for r in rows}, key=lambda n: (n != BASE, n not in judged, _by_size(n))
-    )
+def _stress(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A line for each scenario, in sample and in the holdout, with bars on one scale."""
+    names = sorted({r["scenario"] for r in rows}, key=lambda n: (n != BASE, _by_size(n)))
     held = {(r["scenario"], r["segment"]): r for r in rows}
     segments = ("in_sample", "holdout")
     cells = [held.get((n, s)) for n in names for s in segments]
@@ -322,7 +332,6 @@ def _stress(page: StrategyPage, model: str) -> list[dict[str, Any]]:
         lines.append(
             {
                 "name": story.scenario_words(name),
-                "judged": name in judged,
                 "note": next((r["note"] for r in mine if r is not None and r.get("note")), ""),
                 "cells": list(zip(mine, pictures[2 * k : 2 * k + 2], strict=True)),
             }

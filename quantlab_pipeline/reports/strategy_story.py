@@ -148,10 +148,8 @@ def dearest_assumption(assumptions: Sequence[Row]) -> str | None:
         told = "No assumption flatters it: made conservative, none costs anything."
     else:
         name = top["assumption"].replace("_", " ")
-        told = (
-            f"It leans most on {name}: with {top['conservative']} instead of {top['base']} a trade "
-            f"earns {top['worth_bps']:.1f} bps less."
-        )
+        less = f"{top['worth_bps']:.1f} bps less"
+        told = f"It leans most on {name}: made conservative, a trade earns {less}."
     whole = next((r for r in assumptions if r["assumption"] == ALL), None)
     if whole is None or whole["net_bps_conservative"] is None:
         return told
@@ -236,7 +234,9 @@ def what_to_know(row: Row) -> list[str]:
     """What else the bridge measured of its ways, a sentence each; empty where it did not."""
     told = []
     multiple, stressed = row.get("break_even_cost_multiple"), row.get("stressed_net_bps")
-    if multiple is not None:
+    if multiple == 0.0:
+        told.append("It loses before costs: no cost is low enough.")
+    elif multiple is not None:
         told.append(f"At {multiple:.2f} times its costs nothing is left.")
     if stressed is not None:
         told.append(f"With every moment a stressed one it earns {bps(stressed)} a trade.")

@@ -212,6 +212,8 @@ def test_stresses_ways_and_assumptions_stand_with_their_figures(
         told = next(r for r in rows if r[0].removesuffix(" (the worst)") == name)
         assert told[4] == signed(row["net_bps"])
     assert sum("(the worst)" in row[0] for row in rows) == 1
+    swept = ways.filter(~pl.col("judged"), pl.col("scenario") != "as_is").height
+    assert f"Dearer costs and stress: {swept} further ways" in render_strategy_page(page)
     ledger = ran.tables.assumptions.filter(strategy_id=NAME)
     begin = next(k for k, row in enumerate(rows) if row[0] == "assumption") + 1
     priced = {row[0]: row for row in rows[begin : begin + ledger.height]}

@@ -180,6 +180,9 @@ def test_what_the_bridge_measured_beside_its_worst_way_is_told_where_it_did() ->
     ]
     assert told[3].startswith("Fills at a touch flatter it")
     assert told[4].startswith("2 trades were held across a settlement that is missing")
+    assert what_to_know(result(break_even_cost_multiple=0.0)) == [
+        "It loses before costs: no cost is low enough."
+    ]
     named = result(entry="queue", capacity_low_usd=9_000.0, capacity_high_usd=16_000.0)
     short = in_short(named, [], 10_000.0)
     assert "in its worst way (passive (queue), 5 s)" in short[0]
@@ -209,8 +212,8 @@ def test_the_assumption_that_is_worth_most_is_named_all_at_once_apart() -> None:
 
     rows = [priced("fees", 2.0), priced("stressed_spread", 3.5), priced("all", 9.0, -1.5)]
     assert dearest_assumption(rows) == (
-        "It leans most on stressed spread: with doubled instead of as read a trade earns 3.5 bps "
-        "less. All conservative at once leave -1.5 bps a trade."
+        "It leans most on stressed spread: made conservative, a trade earns 3.5 bps less. All "
+        "conservative at once leave -1.5 bps a trade."
     )
     assert dearest_assumption([priced("fees", -1.0)]) == (
         "No assumption flatters it: made conservative, none costs anything."
