@@ -202,28 +202,19 @@ def test_tear_sheets_go_with_the_bridge_and_candidates_forget_them(
     assert write_page(outcome, STRATEGIES, folder) == folder / STRATEGIES.file
     assert not stranger.exists()
     assert sheet.stat().st_mtime_ns == stamp, "a current one is left alone"
-    manifest = world.data / "lake" / NAME / "manifests" / "bridge_results" / f"study={NAME}.json"
-    manifest.unlink()
+    manifests = world.data / "lake" / NAME / "manifests"
+    (manifests / "blueprints" / f"study={NAME}.json").unlink()
+    write_page(outcome_of(world), STRATEGIES, folder)
+    text = sheet.read_text(encoding="utf-8")
+    opens_alone(text)
+    assert "It was not backtested" in text, "what stands on blueprints is not current either"
+    (manifests / "bridge_results" / f"study={NAME}.json").unlink()
     board = write_artifacts(outcome_of(world), folder, "a run").read_text(encoding="utf-8")
     assert not (folder / STRATEGIES.file).exists()
     assert not list((folder / SHEETS).iterdir())
     assert SHEETS not in board
     candidate = (folder / page_path(name)).read_text(encoding="utf-8")
     assert SHEETS not in candidate
-
-
-def test_a_tear_sheet_without_the_tables_of_later_stages_says_so(
-    boarded: World, tmp_path: Path
-) -> None:
-    world = boarded.copy(tmp_path / "world")
-    manifests = world.data / "lake" / NAME / "manifests"
-    (manifests / "blueprints" / f"study={NAME}.json").unlink()
-    outcome = outcome_of(world)
-    (name, *_) = sorted(outcome.executed)
-    write_page(outcome, STRATEGIES, tmp_path)
-    text = (tmp_path / sheet_path(name)).read_text(encoding="utf-8")
-    opens_alone(text)
-    assert "It was not backtested" in text
 
 
 def test_a_missing_holdout_day_costs_no_page(boarded: World, tmp_path: Path) -> None:
