@@ -6,34 +6,37 @@ them.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
-from quantlab_pipeline.core.clocks import TS, day_of
-from quantlab_pipeline.core.records import chain_head
+from quantlab_pipeline.core.clocks import day_of
 from quantlab_pipeline.reports.strategy_data import Prices, StrategyFacts, StrategyTables
+from quantlab_pipeline.research.backtest.assumptions import assumption_rows
 from quantlab_pipeline.research.backtest.backtest import Study, run_backtest, simulate_blueprints
 from quantlab_pipeline.research.backtest.blueprint import make_blueprints, read_blueprints
+from quantlab_pipeline.research.backtest.neighbourhood import neighbour_rows
+from quantlab_pipeline.research.backtest.risk import build_risk
 from quantlab_pipeline.research.backtest.schema import (
     ASSUMPTION_LEDGER,
     BACKTEST_RISK,
     BACKTEST_TRADES,
+    STRESS_RESULTS,
 )
-from quantlab_pipeline.research.backtest.spec import StressSpec
+from quantlab_pipeline.research.backtest.spec import BacktestSpec, MonteCarloSpec
 from quantlab_pipeline.research.backtest.stress import run_stress
-from quantlab_pipeline.research.bridge.execute import intents_for, run_bridge
-from quantlab_pipeline.research.bridge.schema import BRIDGE_EXECUTIONS, ENTRY_COLUMNS
+from quantlab_pipeline.research.bridge.execute import run_bridge
+from quantlab_pipeline.research.bridge.schema import (
+    BRIDGE_EXECUTIONS,
+    BRIDGE_RESULTS,
+    ENTRY_COLUMNS,
+)
 from quantlab_pipeline.research.bridge.spec import BThresholds
-from quantlab_pipeline.simulation import metrics
-from quantlab_pipeline.simulation.accounting import records_of
-from quantlab_pipeline.simulation.costs import CostScale
-from quantlab_pipeline.simulation.engine import RunSettings, Simulation, simulate
-from quantlab_pipeline.simulation.tape import MarketTables, tapes
-from quantlab_pipeline.simulation.trades import CLOSED, PARTS
+from quantlab_pipeline.simulation.engine import RunSettings, Simulation
+from quantlab_pipeline.simulation.tape import MarketTables
 from quantlab_pipeline_tests.simulation.builders import (
     BTC,
     START,
@@ -43,6 +46,8 @@ from quantlab_pipeline_tests.simulation.builders import (
     quotes_of,
 )
 
+SPEC = BacktestSpec(monte_carlo=MonteCarloSpec(paths=500))
+THRESHOLDS = BThresholds(min_trades=10)
 NAME = "calm_drop.all.1h.directional.with"
 LOSER = "calm_drop.all.1h.directional.against"
 SILENT = "oi_surge.all.1h.directional.with"
@@ -117,183 +122,28 @@ def executed(study: Study, entries: pl.DataFrame) -> Executed:
     before = [day for day in study.days if day < study.holdout_from]
     early = entries.filter(day_of() < study.holdout_from)
     survivors = candidates().select("candidate_id", "admissible")
-    ran = run_bridge(
-        survivors, early, study.tables, INSTRUMENTS, study.costs, BThresholds(min_trades=10), before
-    )
+    ran = run_bridge(survivors, early, study.tables, INSTRUMENTS, study.costs, THRESHOLDS, before)
     passed = ran.results.filter(pl.col("status") == "PASS")
     plans = make_blueprints(passed, candidates(), ["BTC"], "skip", study.costs)
     blueprints = read_blueprints(plans["blueprint"])
-    backtest = run_backtest(blueprints, entries, study)
-    stress = run_stress(blueprints, entries, study, StressSpec())
-    trades = trades_table(backtest.trades, study)
+    backtest = run_backtest(blueprints, entries, study, SPEC.monte_carlo.bar_min)
+    beside = neighbour_rows(blueprints, entries, study, SPEC.neighbours, {})
     way = RunSettings(5.0, "conservative")
-    base = simulate_blueprints(blueprints, entries, study, [way])[0]
     tables = StrategyTables(
-        ran.results,
+        BRIDGE_RESULTS.validate(ran.results),
         candidates(),
-        executions_table(study, early, before),
+        BRIDGE_EXECUTIONS.validate(ran.executions),
         plans,
         backtest.returns,
-        trades,
-        risk_table(backtest.returns, trades),
-        stress,
-        assumptions_table(study, entries, blueprints),
+        BACKTEST_TRADES.validate(backtest.trades),
+        BACKTEST_RISK.validate(
+            build_risk(backtest.returns, backtest.trades, backtest.bars, SPEC.monte_carlo)
+        ),
+        STRESS_RESULTS.validate(run_stress(blueprints, entries, study, SPEC.stress, beside)),
+        ASSUMPTION_LEDGER.validate(assumption_rows(blueprints, entries, study, SPEC)),
     )
+    base = simulate_blueprints(blueprints, entries, study, [way])[0]
     return Executed(study, tables, base)
-
-
-def executions_table(study: Study, entries: pl.DataFrame, days: list[date]) -> pl.DataFrame:
-    """`bridge_executions`: takers at each latency, and at the slowest with dearer costs."""
-    costs, intents = study.costs, intents_for(entries)
-    window = study.tables.until(START + timedelta(days=len(days)))
-    ways = {(s, "as_is"): RunSettings(s, "conservative") for s in costs.execution.latency.latency_s}
-    for m in (1.5, 2.0):
-        scale = CostScale(fee=m, spread=m, impact=m)
-        ways[5.0, f"costs_x{m:g}"] = RunSettings(5.0, "conservative", scale)
-    runs = simulate(intents, tapes(window, ["BTC"]), INSTRUMENTS, costs, list(ways.values()))
-    rows = []
-    for (latency, scenario), run in zip(ways, runs, strict=True):
-        for name in (NAME, LOSER):
-            mine = run.trades.filter(strategy_id=name)
-            closed = mine.filter(pl.col("status").is_in(CLOSED))
-            rows.append(
-                {
-                    "strategy_id": name,
-                    "way": f"taker_{latency:g}s_{scenario}",
-                    "entry": "taker",
-                    "latency_s": latency,
-                    "scenario": scenario,
-                    "judged": scenario == "as_is",
-                    "n_intents": mine.height,
-                    "n_trades": closed.height,
-                    "n_not_filled": 0,
-                    "n_forced": 0,
-                    "n_skipped": mine.height - closed.height,
-                    "fill_rate": 1.0,
-                    "active_days": len(days),
-                    **{f"{p}_bps": closed[f"{p}_bps"].mean() for p in PARTS},
-                    "se_bps": 1.0,
-                    "shortfall_bps": closed["gross_bps"].mean() - closed["net_bps"].mean(),
-                    "delay_bps": closed["latency_bps"].mean(),
-                    "opportunity_bps": 0.0,
-                    **{f"markout_{s}s_bps": closed[f"markout_{s}s_bps"].mean() for s in (1, 5, 60)},
-                    "turnover_per_day": 2.0 * closed.height / len(days),
-                    "measured_share": closed["measured"].cast(pl.Float64).mean(),
-                    "assumed_mark_share": None,
-                    "records_head": chain_head(records_of(run, name, INSTRUMENTS, costs)),
-                }
-            )
-    schema = {c.name: c.dtype for c in BRIDGE_EXECUTIONS.columns}
-    return BRIDGE_EXECUTIONS.validate(BRIDGE_EXECUTIONS.conform(pl.DataFrame(rows, schema=schema)))
-
-
-def trades_table(trades: pl.DataFrame, study: Study) -> pl.DataFrame:
-    """`backtest_trades` of the engine's own trades."""
-    tick, lot = float(BTC.tick_size), float(BTC.lot_size)
-    held = day_of("ts") >= study.holdout_from
-    frame = trades.with_columns(
-        pl.int_range(pl.len()).over("strategy_id").alias("trade"),
-        pl.when(held).then(pl.lit("holdout")).otherwise(pl.lit("in_sample")).alias("segment"),
-        pl.col("decide_us").cast(TS).alias("decided_at"),
-        pl.col("leave_us").cast(TS).alias("left_at"),
-        pl.col("entry_us").cast(TS).alias("entry_at"),
-        pl.col("exit_us").cast(TS).alias("exit_at"),
-        (pl.col("entry_ticks") * tick).alias("entry_price"),
-        (pl.col("exit_ticks") * tick).alias("exit_price"),
-        (pl.col("lots") * lot).alias("quantity_base"),
-    )
-    return BACKTEST_TRADES.validate(BACKTEST_TRADES.conform(frame))
-
-
-def risk_table(returns: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
-    """`backtest_risk`; its resampled figures are null in the holdout, and say why."""
-    rows = []
-    for name in returns["strategy_id"].unique(maintain_order=True):
-        for segment in ("in_sample", "holdout", "both"):
-            inside = pl.lit(True) if segment == "both" else pl.col("segment") == segment
-            days = returns.filter(inside, strategy_id=name)["net_bps"].to_numpy()
-            net = trades.filter(inside, strategy_id=name)["net_bps"].drop_nulls().to_numpy()
-            few = segment == "holdout"
-            ranked = np.sort(days)
-            measured = {
-                "sharpe": metrics.sharpe(days),
-                "sortino": metrics.sortino(days),
-                "max_drawdown_bps": metrics.max_drawdown(days),
-                "win_rate": metrics.win_rate(net),
-                "profit_factor": metrics.profit_factor(net),
-            }
-            reasons = {k: m.reason for k, m in measured.items() if m.value is None}
-            resampled = ("sharpe_p5", "max_drawdown_p95_bps", "profit_factor_p5")
-            rows.append(
-                {
-                    "strategy_id": name,
-                    "segment": segment,
-                    "n_days": days.size,
-                    "n_trades": net.size,
-                    "net_bps_per_day": days.mean(),
-                    **{k: m.value for k, m in measured.items()},
-                    "time_to_recovery_days": None,
-                    "day_p5_bps": float(np.percentile(days, 5)),
-                    "day_worst_1pct_bps": float(ranked[: max(1, days.size // 100)].mean()),
-                    "mc_paths": 0 if few else 1000,
-                    "sharpe_p5": None if few else 0.5 * (measured["sharpe"].value or 0.0),
-                    "max_drawdown_p95_bps": None
-                    if few
-                    else 2.0 * measured["max_drawdown_bps"].value,
-                    "profit_factor_p5": None if few else 1.1,
-                    "reasons": json.dumps(
-                        reasons
-                        | {"time_to_recovery_days": "NOT_RECOVERED"}
-                        | (dict.fromkeys(resampled, "FEWER_THAN_2_BLOCKS") if few else {})
-                    ),
-                }
-            )
-    frame = pl.DataFrame(rows, schema={c.name: c.dtype for c in BACKTEST_RISK.columns})
-    return BACKTEST_RISK.validate(BACKTEST_RISK.conform(frame))
-
-
-def assumptions_table(study: Study, entries: pl.DataFrame, plans: list) -> pl.DataFrame:
-    """`assumption_ledger` of three assumptions and of all."""
-    base = RunSettings(5.0, "conservative")
-    fees, late = CostScale(fee=1.25), 60.0
-    ways = {
-        "fees": (base, replace(base, scale=fees), "4 bps a side", "5 bps a side"),
-        "delay": (base, replace(base, delay_s=late), "acted on at once", "a minute later"),
-        "funding_received": (
-            base,
-            replace(base, scale=CostScale(funding_received=0.0)),
-            "received in full",
-            "never received",
-        ),
-        "all": (
-            base,
-            replace(base, scale=replace(fees, funding_received=0.0), delay_s=late),
-            "",
-            "",
-        ),
-    }
-    runs = simulate_blueprints(plans, entries, study, [base, *(w[1] for w in ways.values())])
-    first = runs[0].trades.filter(pl.col("status").is_in(CLOSED))
-    rows = []
-    for name in first["strategy_id"].unique(maintain_order=True):
-        mine = first.filter(strategy_id=name)
-        for (assumption, way), run in zip(ways.items(), runs[1:], strict=True):
-            other = run.trades.filter(pl.col("status").is_in(CLOSED), strategy_id=name)
-            rows.append(
-                {
-                    "strategy_id": name,
-                    "assumption": assumption,
-                    "base": way[2],
-                    "conservative": way[3],
-                    "n_trades": other.height,
-                    "net_bps_base": mine["net_bps"].mean(),
-                    "net_bps_conservative": other["net_bps"].mean(),
-                    "worth_bps": mine["net_bps"].mean() - other["net_bps"].mean(),
-                    "worth_usd": mine["net_usd"].sum() - other["net_usd"].sum(),
-                }
-            )
-    frame = pl.DataFrame(rows, schema={c.name: c.dtype for c in ASSUMPTION_LEDGER.columns})
-    return ASSUMPTION_LEDGER.validate(ASSUMPTION_LEDGER.conform(frame))
 
 
 def facts_of(
@@ -313,7 +163,7 @@ def facts_of(
     )
 
 
-def prices_of(study: Study):
+def prices_of(study: Study) -> Callable[[str], Prices]:
     """A source of the study's own closes."""
 
     def found(symbol: str) -> Prices:
