@@ -42,7 +42,8 @@ def page_assets(market: MarketSpec) -> list[dg.AssetsDefinition]:
     quality = dg.AssetDep(asset_key(market, EVENTS.table))
     every_day = dg.AllPartitionMapping()
     features = dg.AssetDep(asset_key(market, FEATURES.table), partition_mapping=every_day)
-    tables = (CANDIDATES.table, STRATEGIES.table, "stress_results", "portfolio")
+    later = ("stress_results", "backtest_risk", "assumption_ledger", "portfolio")
+    tables = (CANDIDATES.table, STRATEGIES.table, *later)
     executed = [dg.AssetDep(asset_key(market, name)) for name in tables]
     return [
         _page_asset(market, EVENT_PAGE, EVENTS, quality),
