@@ -27,6 +27,7 @@ from quantlab_pipeline.reports.strategy_page import (
     render_strategies_page,
     render_strategy_page,
 )
+from quantlab_pipeline.reports.strategy_story import ENTRIES
 from quantlab_pipeline_tests.reports.pages import opens_alone
 from quantlab_pipeline_tests.reports.strategies import (
     LOSER,
@@ -208,7 +209,8 @@ def test_stresses_ways_and_assumptions_stand_with_their_figures(
     ways = ran.tables.executions.filter(strategy_id=NAME)
     for row in ways.iter_rows(named=True):
         costs = row["scenario"].replace("costs_x", "costs ×")
-        name = f"taker, {row['latency_s']:g} s" + ("" if costs == "as_is" else f", {costs}")
+        name = f"{ENTRIES[row['entry']]}, {row['latency_s']:g} s"
+        name += "" if costs == "as_is" else f", {costs}"
         told = next(r for r in rows if r[0].removesuffix(" (the worst)") == name)
         assert told[4] == signed(row["net_bps"])
     assert sum("(the worst)" in row[0] for row in rows) == 1

@@ -76,7 +76,7 @@ def _tables(outcome: StudyOutcome) -> StrategyTables:
 
 
 def _facts(outcome: StudyOutcome) -> StrategyFacts:
-    study, costs = outcome.study, outcome.project.costs()
+    study, costs = outcome.study, outcome.project.costs().at(outcome.market.venue)
     return StrategyFacts(
         study=study.name,
         market=outcome.market.name,
