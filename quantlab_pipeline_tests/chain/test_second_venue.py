@@ -18,6 +18,11 @@ from quantlab_pipeline.storage.waivers import Waiver
 from quantlab_pipeline.worlds.market import generate
 from quantlab_pipeline.worlds.spec import Scenario
 from quantlab_pipeline_tests.chain.builders import ALL_AFTER_E1, project_with
+from quantlab_pipeline_tests.chain.checks import (
+    every_stage_ran,
+    executions_made_again_are_served,
+    is_inadmissible,
+)
 
 DAYS = 5
 FOLDERS = {"perp": "cryptofuture", "spot": "crypto"}
@@ -77,11 +82,16 @@ def test_every_stage_runs_on_the_second_venues_book(ran: StudyRun) -> None:
     assert verdicts[Gate.D0].outcome is Outcome.PASS
     assert verdicts[Gate.D0].admitted == verdicts[Gate.D0].judged == 2 * DAYS
     assert ran.outcome.market.venue == "bybit"
-    report = json.loads((ran.artifacts / "portfolio_report.json").read_text(encoding="utf-8"))
-    assert report["admissible"] is False
-    bridge = ran.outcome.table("bridge_results")
-    assert bridge is not None
-    assert bridge.height
+    every_stage_ran(ran)
+    is_inadmissible(ran)
+    returns = ran.outcome.table("backtest_returns")
+    assert returns is not None
+    held_out = returns.filter(pl.col("segment") == "holdout")["day"]
+    assert held_out.min() == ran.outcome.study.holdout_start, "it begins where the study says"
+
+
+def test_executions_made_again_are_served(ran: StudyRun) -> None:
+    executions_made_again_are_served(ran)
 
 
 def test_features_of_its_spread_and_depth_are_evaluated(ran: StudyRun) -> None:
