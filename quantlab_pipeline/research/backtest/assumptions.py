@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import BaseModel
 
 from quantlab_pipeline.research.backtest.backtest import (
     WHOLE,
@@ -84,8 +83,13 @@ def assumption_rows(
 def _variants(costs: CostModel, spec: BacktestSpec) -> list[_Variant]:
     """The base, then each assumption alone, then all of them."""
     latency = costs.execution.latency
-    fast = RunSettings(latency.fastest_s, "base")
+    rests = costs.execution.order == "passive"
+    fast = RunSettings(latency.fastest_s, "base", entry="touch" if rests else "taker")
     found = [_Variant("base", "", "", costs, fast)]
+    if rests:
+        passed = replace(fast, entry="penetration")
+        words = "filled at a touch", "filled when the quote passes the price"
+        found.append(_Variant("fill", *words, costs, passed))
     found += _of_terms(costs, fast, spec)
     found += _of_market(costs, fast, spec)
     found.append(
@@ -104,6 +108,7 @@ def _variants(costs: CostModel, spec: BacktestSpec) -> list[_Variant]:
         "conservative",
         _adverse_funding(spec),
         60.0 * spec.stress.delay_min,
+        entry="penetration" if rests else "taker",
         stressed=True,
     )
     both = Damage(f"{wider.name}, {thin.name}", lambda tape: thin.apply(wider.apply(tape)))
@@ -122,10 +127,7 @@ def _of_terms(costs: CostModel, fast: RunSettings, spec: BacktestSpec) -> list[_
     for name, fields in TERMS.items():
         values = {f: getattr(careful, f) for f in fields}
         mixed = {**costs.profiles, "base": base.model_copy(update=values)}
-        words = [
-            _said(costs.fee_rates(p)) if name == "fee" else _said(costs.profiles[p], fields)
-            for p in PROFILES
-        ]
+        words = [_said(name, costs, p) for p in PROFILES]
         variant = _Variant(
             name, words[0], words[1], costs.model_copy(update={"profiles": mixed}), fast
         )
@@ -209,17 +211,19 @@ def _widened(multiple: float) -> Damage:
     return Damage(f"spread_x{multiple!r}", apply)
 
 
-def _said(value: Any, fields: Sequence[str] = ()) -> str:
-    """A document's value in words; of a model only its `fields`, where some are named."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump(include=set(fields) if fields else None)
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_said(part)}" for name, part in value.items())
-    if isinstance(value, tuple | list):
-        return "; ".join(_said(part) for part in value)
-    if isinstance(value, int | float):
-        return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:g}"
-    return str(value)
+def _said(name: str, costs: CostModel, profile: ProfileName) -> str:
+    """What a profile assumes of one of `TERMS`, in words."""
+    terms, rates = costs.profiles[profile], costs.fee_rates(profile)
+    if name == "fee":
+        return f"maker {rates.maker_bps:g}, taker {rates.taker_bps:g} bps"
+    if name == "impact":
+        return f"Y = {terms.impact_y:g}"
+    if name == "stress":
+        return f"an assumed spread {terms.stress_spread_multiplier:g} times as wide"
+    tiers = ", ".join(
+        f"{t.half_spread_bps:g} from {t.volume_from_usd:,.0f} USD a day" for t in terms.spread_tiers
+    )
+    return f"without a book a half-spread in bps of {tiers}"
 
 
 def _runs(

@@ -142,8 +142,8 @@ def run_backtest(
 def by_way(
     blueprints: Sequence[Blueprint], costs: CostModel
 ) -> list[tuple[RunSettings, list[Blueprint]]]:
-    """Blueprints by the latency and profile that they name, in a fixed order."""
-    ways: dict[tuple[float, str], list[Blueprint]] = {}
+    """Blueprints by the latency, profile and rule of entry that they name, in a fixed order."""
+    ways: dict[tuple[float, str, str], list[Blueprint]] = {}
     for plan in sorted(blueprints, key=lambda b: b.strategy_id):
         if plan.cost_model_hash != costs.spec_hash():
             raise SpecError(
@@ -151,8 +151,11 @@ def by_way(
                 "Make the blueprints again, or give the cost model that they name.",
                 strategy_id=plan.strategy_id,
             )
-        ways.setdefault((plan.latency_s, plan.profile), []).append(plan)
-    return [(RunSettings(g[0].latency_s, g[0].profile), g) for _, g in sorted(ways.items())]
+        ways.setdefault((plan.latency_s, plan.profile, plan.entry), []).append(plan)
+    return [
+        (RunSettings(g[0].latency_s, g[0].profile, entry=g[0].entry), g)
+        for _, g in sorted(ways.items())
+    ]
 
 
 def simulate_blueprints(

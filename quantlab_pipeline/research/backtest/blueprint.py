@@ -23,6 +23,7 @@ from quantlab_pipeline.research.backtest.schema import BLUEPRINTS
 from quantlab_pipeline.research.backtest.spec import Overlap
 from quantlab_pipeline.research.labels.schema import HORIZONS_MIN
 from quantlab_pipeline.simulation.costs import CostModel, ProfileName
+from quantlab_pipeline.simulation.fills import FillRule
 from quantlab_pipeline.simulation.trades import INTENTS
 
 VERSION = 1
@@ -32,7 +33,9 @@ I64 = npt.NDArray[np.int64]
 class Blueprint(Spec):
     """One strategy: on `event_type` in `bucket`, the sign of `template` times `side`, for a while.
 
-    `cost_model_hash` names the cost document that it was tried under.
+    `entry` is the rule by which its entries fill: that of the worst way of the bridge, of those
+    that its style of order is judged by. `cost_model_hash` names the cost document that it was
+    tried under.
     """
 
     strategy_id: str
@@ -49,6 +52,7 @@ class Blueprint(Spec):
     notional_usd: float = Field(gt=0)
     latency_s: float = Field(gt=0)
     profile: ProfileName
+    entry: FillRule = "taker"
     cost_model_hash: str
 
     @property
@@ -58,7 +62,11 @@ class Blueprint(Spec):
 
 
 def compile_blueprint(
-    candidate: dict[str, Any], symbols: Iterable[str], overlap: Overlap, costs: CostModel
+    candidate: dict[str, Any],
+    symbols: Iterable[str],
+    overlap: Overlap,
+    costs: CostModel,
+    entry: FillRule = "taker",
 ) -> Blueprint:
     """The blueprint of one row of `phase2_candidates`, at the cost model's slowest latency."""
     return Blueprint(
@@ -75,6 +83,7 @@ def compile_blueprint(
         notional_usd=costs.notional_usd,
         latency_s=costs.execution.latency.slowest_s,
         profile=costs.execution.profile,
+        entry=entry,
         cost_model_hash=costs.spec_hash(),
     )
 
@@ -88,11 +97,11 @@ def make_blueprints(
 ) -> pl.DataFrame:
     """The `blueprints` table: one row per strategy of `bridge_results` handed in."""
     rows = []
-    chosen = strategies.select("candidate_id", "admissible")
+    chosen = strategies.select("candidate_id", "admissible", "entry")
     facts = candidates.drop("admissible").join(chosen, on="candidate_id", how="inner")
     names = list(symbols)
     for row in facts.sort("candidate_id").iter_rows(named=True):
-        plan = compile_blueprint(row, names, overlap, costs)
+        plan = compile_blueprint(row, names, overlap, costs, row["entry"])
         rows.append(
             {
                 "strategy_id": plan.strategy_id,

@@ -6,6 +6,7 @@ engine, once for each holding time, and chooses among the trades.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from quantlab_pipeline.core.clocks import DAY_US, day_of, day_start, to_us
+from quantlab_pipeline.research.backtest.backtest import by_way
 from quantlab_pipeline.research.backtest.blueprint import Blueprint, intents_of
 from quantlab_pipeline.research.walk_forward.folds import holdout_segments
 from quantlab_pipeline.research.walk_forward.overfitting import probability_of_overfitting
@@ -24,7 +26,6 @@ from quantlab_pipeline.research.walk_forward.refit import Fold, neighbour_ratio,
 from quantlab_pipeline.research.walk_forward.schema import WALKFORWARD
 from quantlab_pipeline.research.walk_forward.spec import WalkForwardSpec
 from quantlab_pipeline.simulation import metrics
-from quantlab_pipeline.simulation.engine import RunSettings
 from quantlab_pipeline.simulation.simulator import Simulator
 from quantlab_pipeline.simulation.tape import MarketTables
 from quantlab_pipeline.simulation.trades import CLOSED
@@ -80,11 +81,10 @@ def variant_trades(
     severity = entries.select("candidate_id", "event_id", "severity").unique(
         ["candidate_id", "event_id"], maintain_order=True
     )
-    execution = simulator.costs.execution
-    way = RunSettings(execution.latency.slowest_s, execution.profile)
     frames = []
-    for scale in spec.hold_scales:
-        intents = pl.concat([intents_of(_held(plan, scale), entries) for plan in plans])
+    ways = by_way(plans, simulator.costs)
+    for scale, (way, group) in itertools.product(spec.hold_scales, ways):
+        intents = pl.concat([intents_of(_held(plan, scale), entries) for plan in group])
         (run,) = simulator.execute(intents, tables, [way])
         frames.append(
             run.trades.filter(pl.col("status").is_in(CLOSED))

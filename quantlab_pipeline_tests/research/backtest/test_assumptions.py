@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from quantlab_pipeline.research.backtest.assumptions import TERMS, assumption_rows
+from quantlab_pipeline.research.backtest.backtest import run_backtest
 from quantlab_pipeline.research.backtest.blueprint import intents_of
 from quantlab_pipeline.research.backtest.schema import ASSUMPTION_LEDGER
 from quantlab_pipeline.research.backtest.spec import BacktestSpec
@@ -98,8 +99,8 @@ def test_terms_are_worth_what_the_profiles_differ_by(ledger):
     assert ledger["fee"]["worth_bps"] == pytest.approx(4.0, abs=0.05)
     assert ledger["spread"]["worth_bps"] == pytest.approx(3.0, abs=0.05)
     assert ledger["stress"]["worth_bps"] == pytest.approx(4.0, abs=0.05)
-    assert "half_spread_bps 2.5" in ledger["spread"]["conservative"]
-    assert ledger["fee"]["base"] == "maker_bps 0, taker_bps 3"
+    assert "2.5 from 0 USD a day" in ledger["spread"]["conservative"]
+    assert ledger["fee"]["base"] == "maker 0, taker 3 bps"
 
 
 def test_all_at_once_is_worth_more_than_any_alone(ledger):
@@ -147,3 +148,28 @@ def test_a_measured_book_is_made_wider_and_shallower():
     assert worth["spread"] == pytest.approx(2.0, abs=0.02)
     assert worth["depth"] > 0.01
     assert worth["fee"] == worth["impact"] == 0.0
+
+
+def test_a_strategy_that_rests_is_run_by_its_rule_and_told_what_the_rule_is_worth(planted):
+    study, entries = planted
+    execution = study.costs.execution.model_copy(update={"order": "passive"})
+    study = dataclasses.replace(
+        study, costs=study.costs.model_copy(update={"execution": execution})
+    )
+    plan = plan_of(costs=study.costs).model_copy(update={"entry": "penetration"})
+    intents = intents_of(plan, entries)
+    fast = RunSettings(1.0, "base", entry="touch")
+    passed = dataclasses.replace(fast, entry="penetration")
+    frame = assumption_rows([plan], entries, study, SPEC)
+    (row,) = frame.filter(assumption="fill").iter_rows(named=True)
+    worth = by_hand(study, intents, fast) - by_hand(study, intents, passed)
+    assert row["worth_bps"] == pytest.approx(worth, abs=1e-12)
+    makers = run_backtest([plan], entries, study).trades.filter(pl.col("status").is_in(CLOSED))
+    takers = run_backtest([plan_of(costs=study.costs)], entries, study).trades
+    taken = takers.filter(pl.col("status").is_in(CLOSED))
+    assert 0 < makers.height < taken.height
+    assert makers["spread_usd"].mean() < taken["spread_usd"].mean()
+
+
+def test_who_takes_has_no_row_of_fills(ledger):
+    assert "fill" not in ledger

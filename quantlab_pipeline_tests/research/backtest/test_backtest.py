@@ -77,7 +77,7 @@ def test_an_overlapping_signal_is_skipped_or_moves_the_exit_as_declared():
 
 def test_a_blueprint_read_back_from_its_line_runs_to_the_same_records(planted):
     study, entries = planted
-    strategies = pl.DataFrame({"candidate_id": ["edge"], "admissible": [False]})
+    strategies = pl.DataFrame({"candidate_id": ["edge"], "admissible": [False], "entry": ["taker"]})
     candidates = pl.DataFrame([{**CANDIDATE, "admissible": True}])
     table = BLUEPRINTS.validate(make_blueprints(strategies, candidates, ["BTC"], "skip", COSTS))
     assert not table["admissible"][0]

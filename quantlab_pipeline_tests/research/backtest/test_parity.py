@@ -68,7 +68,7 @@ def parity():
     study, planted = planted_market()
     events, features = occurrences(planted)
     entries = signed_entries(candidates(), events, features, FAMILY, COSTS)
-    chosen = candidates().select("candidate_id", "admissible")
+    chosen = candidates().select("candidate_id", "admissible", entry=pl.lit("taker"))
     table = make_blueprints(chosen, candidates(), ["BTC"], "skip", COSTS)
     plans = read_blueprints(to_jsonl(table).splitlines())
     return study, entries, plans, run_backtest(plans, entries, study)
