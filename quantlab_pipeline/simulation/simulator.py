@@ -1,8 +1,9 @@
 """The simulator: one cost model, one listing of instruments, three tiers, in a notebook or a stage.
 
 Belongs here: choosing a tier, and laying tables out for its kernel. T0 is bars without costs; T1
-bars with fees, half-spread, slippage and funding; BRIDGE trades intents on quotes (`engine`). Not
-here: the models themselves (`costs` names them), and Dagster, whose resource only hands one out.
+bars with fees, half-spread, slippage and funding; BRIDGE trades intents on quotes (`engine`). An
+account's own orders run on either (`venue`). Not here: the models themselves (`costs` names them),
+and Dagster, whose resource only hands one out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from quantlab_pipeline.core.code_hash import code_hash
 from quantlab_pipeline.core.errors import QuantlabError
 from quantlab_pipeline.core.fingerprints import short
 from quantlab_pipeline.core.instruments import Instrument
+from quantlab_pipeline.simulation.account import AccountSpec
 from quantlab_pipeline.simulation.costs import (
     CostModel,
     CostProfile,
@@ -29,6 +31,8 @@ from quantlab_pipeline.simulation.costs import (
 from quantlab_pipeline.simulation.engine import RunSettings, Simulation, simulate
 from quantlab_pipeline.simulation.slippage import SlippageModel, one_minute_bps, slippage_bps
 from quantlab_pipeline.simulation.tape import MarketTables, Tape, tapes
+from quantlab_pipeline.simulation.venue import Terms, VenueOrder, VenueRun, Watch, run_orders
+from quantlab_pipeline.simulation.venue_tape import Market
 
 if TYPE_CHECKING:
     from quantlab_pipeline.kernels.bar_backtest import BarCosts, BarTape, SweepStats, Trace
@@ -127,6 +131,30 @@ class Simulator:
             ways = [RunSettings(s, execution.profile) for s in execution.latency.latency_s]
         symbols = intents["symbol"].unique().sort().to_list()
         return simulate(intents, tapes(tables, symbols), self.instruments, self.costs, ways)
+
+    def orders(
+        self,
+        market: Market,
+        sent: Sequence[VenueOrder] | pl.DataFrame,
+        account: AccountSpec,
+        terms: Terms | None = None,
+        watch: Watch = "none",
+    ) -> VenueRun:
+        """One account's market, limit and stop orders on one symbol, event by event.
+
+        `terms` are by default the conservative fees at the slowest latency; see `venue.run_orders`,
+        and `venue_tape` for how bars or quotes become a market.
+        """
+        if terms is None:
+            execution = self.costs.execution
+            rates = self.costs.fee_rates(execution.profile, market.instrument.symbol)
+            terms = Terms(
+                rates.maker_bps,
+                rates.taker_bps,
+                execution.latency.slowest_s,
+                execution.fill.max_quote_age_s,
+            )
+        return run_orders(market, sent, account, terms, watch)
 
     def _laid_out(
         self,

@@ -7,16 +7,20 @@ import polars as pl
 import pytest
 
 import quantlab_pipeline as ql
+from quantlab_pipeline.core.clocks import to_us
 from quantlab_pipeline.core.code_hash import code_hash
 from quantlab_pipeline.core.fingerprints import short
 from quantlab_pipeline.defs.resources import EngineResource
 from quantlab_pipeline.kernels import bar_backtest, execution, quote_backtest
 from quantlab_pipeline.kernels.bar_targets import crossing_targets
 from quantlab_pipeline.simulation import simulator as room
+from quantlab_pipeline.simulation.account import AccountSpec
 from quantlab_pipeline.simulation.engine import RunSettings, simulate
 from quantlab_pipeline.simulation.simulator import Simulator, TargetsError
 from quantlab_pipeline.simulation.slippage import SlippageModel
 from quantlab_pipeline.simulation.tape import MarketTables, tapes
+from quantlab_pipeline.simulation.venue import Terms, VenueOrder, run_orders
+from quantlab_pipeline.simulation.venue_tape import bar_market
 from quantlab_pipeline.worlds.effects import lay_out
 from quantlab_pipeline.worlds.paths import draw_paths
 from quantlab_pipeline.worlds.placement import describe, place_episodes
@@ -171,6 +175,21 @@ def test_drawdown_is_deeper_where_volatility_is_higher():
             )
             fallen.append(stats.max_drawdown[0])
         assert fallen[1] > fallen[0] > 0
+
+
+def test_orders_run_on_the_venue_under_the_cost_models_own_terms():
+    bars = walk(8, 60).round(1)
+    rows = bars_of(bars).with_columns(pl.col("open", "high", "low", "close").round(1))
+    marks = pl.DataFrame({"ts": [START - timedelta(minutes=1)], "mark_price": [100.0]})
+    market = bar_market(BTC, rows, marks)
+    account = AccountSpec(kind="perp_margin", cash_usd=1_000_000, leverage=2)
+    sent = [VenueOrder(to_us(START), 1_000)]
+    sim = simulator(fee_bps=4.0, latency=(1.0, 5.0))
+    got = sim.orders(market, sent, account, watch="closes")
+    same = run_orders(market, sent, account, Terms(0.0, 4.0, 5.0, 15.0), "closes")
+    assert got.fills.equals(same.fills)
+    assert got.equity.equals(same.equity)
+    assert got.fills["fee_units"][0] > 0
 
 
 def test_three_runs_and_any_number_of_threads_give_the_same_bytes():
