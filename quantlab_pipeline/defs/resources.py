@@ -63,9 +63,10 @@ class CatalogResource(dg.ConfigurableResource[Any]):
 
 
 class EngineResource(dg.ConfigurableResource[Any]):
-    """Hands every stage that trades its `simulation.simulator.Simulator`, and does no more.
+    """Hands a stage its `simulation.simulator.Simulator`, and does no more.
 
-    The same class works in a notebook. Kernels are loaded when one is first needed.
+    The same class works in a notebook. Kernels are loaded when one is first needed. Bridge and
+    backtest run the same engine through the result cache (`simulation.serving`).
     """
 
     threads: int = 1

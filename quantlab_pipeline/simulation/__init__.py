@@ -1,1 +1,1 @@
-"""Cost, fill, latency and funding models, and the engine that applies them."""
+"""Named models of costs and fills, the engine and the venue that apply them, and their books."""

@@ -31,6 +31,7 @@ from quantlab_pipeline.simulation.legs import Sent, fill_orders
 from quantlab_pipeline.simulation.tape import Tape
 from quantlab_pipeline.simulation.trades import (
     CLOSED,
+    UNKNOWN_FUNDING,
     markouts,
     mids,
     money,
@@ -146,7 +147,7 @@ def _trade(
     status[(status == "filled") & (exit_.state == 2)] = "forced"
     # No usable price on the whole tape after an entry cannot happen: the entry's own was one.
     unpaid = np.isin(status, CLOSED) & tape.lacks_settlement(entry.at_us, exit_.at_us)
-    status[unpaid] = "unknown_funding"
+    status[unpaid] = UNKNOWN_FUNDING
     closed = np.isin(status, CLOSED)
     rates = costs.fee_rates(settings.profile, tape.symbol).scaled(settings.scale.fee)
     payments = payments_met(

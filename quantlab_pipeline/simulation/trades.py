@@ -41,9 +41,11 @@ Decide at `ts` to hold `side`, decide at `exit_ts` to leave; `stress` as known a
 ORDERED = ("filled", "forced", "not_filled")
 """Statuses whose entry order was sent, and whose result is known.
 
-Others: truncated, too_small and unknown_liquidity were never sent; unknown_funding was held across
-a settlement that the data lacks.
+Others: truncated, too_small and unknown_liquidity were never sent; `UNKNOWN_FUNDING`.
 """
+
+UNKNOWN_FUNDING = "unknown_funding"
+"""Status of a trade that was held across a settlement which the data lacks: it has no result."""
 
 CLOSED = ("filled", "forced")
 """Statuses with an entry and an exit."""

@@ -33,8 +33,7 @@ print(time.perf_counter() - start)
 """
 
 
-def test_the_first_call_compiles_in_seconds_and_comes_from_the_cache_after(tmp_path):
-    """Five seconds on a quiet machine, once; the largest kernel of all has some room here."""
+def test_the_first_call_compiles_in_five_seconds_and_comes_from_the_cache_after(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", FIRST_CALL]
     cold, warm = (
@@ -42,7 +41,7 @@ def test_the_first_call_compiles_in_seconds_and_comes_from_the_cache_after(tmp_p
         for _ in range(2)
     )
     print(f"\nfirst call: cold {cold:.2f} s, from cache {warm:.2f} s")
-    assert cold < 7.0
+    assert cold < 5.0
     assert warm < 0.6
 
 
@@ -74,4 +73,4 @@ def test_a_row_of_the_tape_costs_little(tier, case):
         lambda: run(tape, sent, ACCOUNT, w.NO_WATCH),
         (quotes if tier == "quotes" else bars).sum,
     )
-    assert ratio.ours_s / N < 150e-9
+    assert ratio.ours_s / N < 100e-9

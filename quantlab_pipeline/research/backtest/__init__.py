@@ -1,1 +1,1 @@
-"""Blueprints of strategies, their returns and stress results."""
+"""Blueprints of strategies: returns, trades, risk, stresses, and what assumptions are worth."""

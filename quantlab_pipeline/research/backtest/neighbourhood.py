@@ -171,7 +171,7 @@ def _add(daily: F64, fills: I64, plan: Blueprint, tape: Tape, targets: I8, study
     volume = tape.volume_usd[np.isfinite(tape.volume_usd)]
     typical = np.array([np.median(volume) if volume.size else np.nan])
     half = float(assumed_half_spread_bps(profile, typical)[0])
-    bars = bar_tape(tape, study)
+    bars = _minute_tape(tape, study)
     fee = study.costs.fee_rates(plan.profile, tape.symbol).taker_bps
     costs = kernel.BarCosts(fee, np.full(1, half), np.zeros(1), 0.0)
     stats = kernel.sweep(bars, targets, costs)
@@ -179,7 +179,7 @@ def _add(daily: F64, fills: I64, plan: Blueprint, tape: Tape, targets: I8, study
     fills += stats.n_fills
 
 
-def bar_tape(tape: Tape, study: Study) -> Any:
+def _minute_tape(tape: Tape, study: Study) -> Any:
     """The study's minutes as the bar kernel's tape; a minute without a bar has NaN prices."""
     from quantlab_pipeline.kernels.bar_backtest import BarTape
 

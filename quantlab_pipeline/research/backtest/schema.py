@@ -93,7 +93,10 @@ BACKTEST_TRADES = TableSchema(
         text("symbol", "Instrument traded."),
         text("event_id", "Event that triggered it."),
         Column("segment", pl.String, "", "in_sample or holdout.", isin=SEGMENTS),
-        text("status", "filled, forced, not_filled, truncated, too_small, unknown_liquidity."),
+        text(
+            "status",
+            "filled, forced, not_filled, truncated, too_small, unknown_liquidity or _funding.",
+        ),
         Column("side", pl.Int8, "1", "+1 long, -1 short."),
         Column("stress", pl.Boolean, "", "Whether the market counted as stressed."),
         Column("decided_at", TS, "UTC", "Decision to enter."),

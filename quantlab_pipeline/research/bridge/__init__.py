@@ -1,1 +1,1 @@
-"""Survivors executed at quotes, with latency, fees and funding; gate B."""
+"""Survivors executed in every way, the worst of those that are judged; gate B."""

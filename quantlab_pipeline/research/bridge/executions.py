@@ -28,12 +28,15 @@ from quantlab_pipeline.simulation.costs import CostModel
 from quantlab_pipeline.simulation.engine import Simulation, simulate
 from quantlab_pipeline.simulation.serving import Feed, Frames, Shelf, rows_digest
 from quantlab_pipeline.simulation.shortfall import shortfall
-from quantlab_pipeline.simulation.trades import CLOSED, INTENTS, MARKOUTS_S, PARTS
+from quantlab_pipeline.simulation.trades import (
+    CLOSED,
+    INTENTS,
+    MARKOUTS_S,
+    PARTS,
+    UNKNOWN_FUNDING,
+)
 
 F64 = npt.NDArray[np.float64]
-UNKNOWN_FUNDING = "unknown_funding"
-"""Status of a trade that was held across a settlement which is missing."""
-
 MOST_ROWS = 1_000_000
 """Trades held at once: more strategies than that are run in several visits of the tapes."""
 
